@@ -1,0 +1,7 @@
+"""One error for everything that is wrong with what the user gave: said in a paragraph, without a traceback."""
+
+from __future__ import annotations
+
+
+class ProKDError(ValueError):
+    """What was found, where (file and line), and what to do about it."""

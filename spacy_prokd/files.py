@@ -1,0 +1,50 @@
+"""Outputs appear whole or not at all: write beside the destination, then rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_folder(destination: Path) -> Iterator[Path]:
+    """Give a temporary folder that replaces `destination` when the block ends without an error.
+
+    destination (Path): The folder to create or replace.
+    YIELDS (Path): The folder to write to, on the same disk.
+    """
+    destination = Path(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        if destination.exists():
+            shutil.rmtree(destination)
+        os.replace(temporary, destination)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(destination: Path) -> Iterator[Path]:
+    """Give a temporary path that replaces `destination` when the block ends without an error.
+
+    destination (Path): The file to create or replace.
+    YIELDS (Path): The path to write to, on the same disk and with the same suffix.
+    """
+    destination = Path(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=destination.suffix, dir=destination.parent)
+    os.close(handle)
+    temporary = Path(name)
+    temporary.chmod(0o644)
+    try:
+        yield temporary
+        os.replace(temporary, destination)
+    finally:
+        temporary.unlink(missing_ok=True)

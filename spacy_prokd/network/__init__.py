@@ -1,0 +1,1 @@
+"""The network of ProKD in plain PyTorch: imports neither spaCy nor Thinc, readable beside the paper."""

@@ -1,0 +1,146 @@
+"""Words to pieces, one way only: for training, labelling and serving.
+
+Each word is tokenised by itself, with the space that stands before a word in running text. Fast tokenizers
+treat pre-split words independently, so this equals `is_split_into_words=True` and lets a word's pieces be
+remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
+MAX_REMEMBERED_WORDS = 200_000
+
+
+class Window(NamedTuple):
+    """A stretch of words that is encoded at once.
+
+    ids (list[int]): Piece ids with the special pieces around them.
+    first (np.ndarray): int64 [n], position in `ids` of the first piece of each word that counts.
+    words (np.ndarray): int64 [n], index of each of these words in the whole input.
+    """
+
+    ids: list[int]
+    first: np.ndarray
+    words: np.ndarray
+
+
+class WordPieces:
+    """Turns words into windows of pieces.
+
+    tokenizer (Tokenizer): A fast tokenizer (the `tokenizers` library).
+    unk_id (int): The piece of a word that the tokenizer leaves nothing of (a lone control character, say).
+    max_length (int): The most pieces a window may have, special pieces included.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, unk_id: int, max_length: int) -> None:
+        self.tokenizer = tokenizer
+        self.unk_id = unk_id
+        self.max_length = max_length
+        self.before, self.after = _special_pieces(tokenizer)
+        self.room = max_length - len(self.before) - len(self.after)
+        if self.room < 4:
+            raise ValueError(f"max_length = {max_length} leaves room for {self.room} pieces; use at least 16.")
+        self._remembered: dict[str, list[int]] = {}
+
+    def of_words(self, words: Sequence[str]) -> list[list[int]]:
+        """Tokenise words.
+
+        words (Sequence[str]): Any strings, the empty one and control characters included.
+        RETURNS (list[list[int]]): Piece ids, at least one and at most MAX_PIECES_A_WORD a word.
+        """
+        known = self._remembered
+        new = [word for word in dict.fromkeys(words) if word not in known]
+        if new:
+            if len(known) > MAX_REMEMBERED_WORDS:
+                known.clear()
+                new = list(dict.fromkeys(words))
+            most = min(MAX_PIECES_A_WORD, self.room)
+            # 16 characters a piece is more than any vocabulary needs: the tail would be cut anyway
+            texts = [" " + _encodable(word[: 16 * most]) for word in new]
+            for word, encoding in zip(new, self.tokenizer.encode_batch(texts, add_special_tokens=False)):
+                known[word] = encoding.ids[:most] or [self.unk_id]
+        return [known[word] for word in words]
+
+    def windows(self, texts: Sequence[Sequence[str]]) -> list[Window]:
+        """Cut texts into windows; what fits in one window stays whole.
+
+        texts (Sequence[Sequence[str]]): The words of each text.
+        RETURNS (list[Window]): Windows that together count every word exactly once.
+        """
+        windows = []
+        offset = 0
+        for words in texts:
+            pieces = self.of_words(words)
+            lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+            for start, end, keep_start, keep_end in spread(lengths, self.room):
+                ids = [*self.before, *(i for word in pieces[start:end] for i in word), *self.after]
+                first = np.cumsum(lengths[start:end]) - lengths[start:end] + len(self.before)
+                kept = slice(keep_start - start, keep_end - start)
+                windows.append(Window(ids, first[kept], np.arange(keep_start, keep_end) + offset))
+            offset += len(words)
+        return windows
+
+
+def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]]:
+    """Spread words over windows that overlap by about half of their room.
+
+    A word counts in the window where it is farther from the border, so it sees context on both sides.
+
+    lengths (np.ndarray): int64 [n], pieces of each word; none exceeds `room`.
+    room (int): Pieces in a window.
+    YIELDS (tuple): start, end of the window and start, end of the words that count in it.
+    """
+    n = len(lengths)
+    if n == 0:
+        return
+    ends = np.cumsum(lengths)
+    start = keep_start = 0
+    while True:
+        before = ends[start] - lengths[start]
+        end = int(np.searchsorted(ends, before + room, side="right"))
+        if end >= n:
+            yield start, n, keep_start, n
+            return
+        middle = int(np.searchsorted(ends, before + room // 2, side="right"))
+        following = max(min(middle, end - 1), start + 1)
+        keep_end = max((following + end) // 2, keep_start)
+        yield start, end, keep_start, keep_end
+        start, keep_start = following, keep_end
+
+
+def batches(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
+    """Group windows of similar length, so that little is padded.
+
+    windows (Sequence[Window]): In any order.
+    max_pieces (int): The most pieces of a batch, padding included (one window may exceed it).
+    YIELDS (list[Window]): Longest first, so that a too large batch fails at once and not at the end.
+    """
+    batch: list[Window] = []
+    for window in sorted(windows, key=lambda w: -len(w.ids)):
+        if batch and len(batch[0].ids) * (len(batch) + 1) > max_pieces:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Find the pieces that the tokenizer puts before and after a text, `<s>` and `</s>` for most."""
+    bare = tokenizer.encode(" a", add_special_tokens=False).ids
+    full = tokenizer.encode(" a", add_special_tokens=True).ids
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return full[:start], full[start + len(bare) :]
+    return [], []
+
+
+def _encodable(word: str) -> str:
+    """Replace lone surrogates, which no tokenizer accepts."""
+    return word.encode("utf8", "replace").decode("utf8")
