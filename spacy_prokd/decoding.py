@@ -1,0 +1,159 @@
+"""Tag probabilities to spans: the most probable valid tag path, and how probable each of its spans is.
+
+Tags are ordered O, B-x, I-x, B-y, I-y, ...: odd columns are B-, even columns above zero are I-. A path is
+valid if every I-x follows B-x or I-x of the same text. Texts are laid end to end, so that what can be one
+NumPy call is one; `offsets` says where each begins and, last, where all end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import ProKDError
+
+# A probability of zero only means "too small for the number format". Taken as this, one impossible word
+# costs its own tag; taken as log(0), every path of its text would tie.
+_FLOOR = float(np.finfo(np.float32).tiny)
+
+
+class ScoredSpan(NamedTuple):
+    """An entity: word indices in its text (`end` is exclusive), its label, and its probability in (0, 1]."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+def decode(
+    probabilities: Sequence[np.ndarray], labels: Sequence[str], threshold: float = 0.0
+) -> list[list[ScoredSpan]]:
+    """Find the entities of each text.
+
+    probabilities (Sequence[np.ndarray]): Tag probabilities of each text, [n_words, 1 + 2 * n_labels].
+    labels (Sequence[str]): The labels, in the order of their tags.
+    threshold (float): Spans with a lower score are left out.
+    RETURNS (list[list[ScoredSpan]]): The spans of each text, in order; none overlap.
+    RAISES (ProKDError): If the number of columns is not the number of tags.
+    """
+    found: list[list[ScoredSpan]] = [[] for _ in probabilities]
+    if not found:
+        return found
+    flat = np.concatenate(probabilities)
+    if flat.shape[1] != 1 + 2 * len(labels):
+        raise ProKDError(
+            f"There are probabilities of {flat.shape[1]} tags, but {len(labels)} labels have "
+            f"{1 + 2 * len(labels)} (O, then B- and I- of each). Check that model and labels belong together."
+        )
+    offsets = np.cumsum([0, *map(len, probabilities)])
+    path = best_path(flat, offsets)
+    starts, ends = _find_spans(path, offsets)
+    scores = _score_spans(flat, path, starts, ends, offsets)
+    kept = scores >= threshold
+    starts, ends, scores = starts[kept], ends[kept], scores[kept]
+    texts = np.searchsorted(offsets, starts, side="right") - 1
+    columns = (texts, starts - offsets[texts], ends - offsets[texts], path[starts] // 2, scores)
+    for text, start, end, label, score in zip(*(column.tolist() for column in columns)):
+        found[text].append(ScoredSpan(start, end, labels[label], score))
+    return found
+
+
+def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Find the valid tag path of the highest probability of each text (Viterbi).
+
+    probabilities (np.ndarray): Tag probabilities, [n_words, n_tags].
+    offsets (np.ndarray): The first word of each text and, last, n_words. [n_texts + 1]
+    RETURNS (np.ndarray): A tag for each word. [n_words]
+    """
+    path = probabilities.argmax(axis=1)
+    first = _mark_first_words(offsets)
+    inside = _is_inside(path)
+    previous = np.concatenate([path[:1], path[:-1]])
+    broken = np.flatnonzero(inside & (first[:-1] | ((previous != path) & (previous != path - 1))))
+    # Each word has its best tag, so a path that is valid as it stands is the best one: only stretches around
+    # a broken word are searched. No path beats the best of every stretch and word taken alone, and where
+    # these fit together they are the best path: a stretch that begins with I- does not fit and is widened.
+    run_ends = np.flatnonzero(~np.append(inside, False) | first)
+    stops = run_ends[np.searchsorted(run_ends, broken, side="right")]
+    text_starts = offsets[np.searchsorted(offsets, broken, side="right") - 1]
+    done = len(path)
+    for word, stop, text_start in zip(broken[::-1].tolist(), stops[::-1].tolist(), text_starts[::-1].tolist()):
+        if word >= done:
+            continue
+        stop = min(stop, done)
+        width = stop - word
+        while True:
+            start = max(text_start, word - width)
+            stretch = _viterbi(probabilities[start:stop], may_start_inside=start > text_start)
+            if not _is_inside(stretch[:1]).any():
+                break
+            width *= 2
+        path[start:stop] = stretch
+        done = start
+    return path
+
+
+def _viterbi(probabilities: np.ndarray, may_start_inside: bool) -> np.ndarray:
+    """The best path of one stretch. Plain floats: at these sizes they are faster than one NumPy row at a time."""
+    rows = _log(probabilities).tolist()
+    begins = range(1, len(rows[0]), 2)
+    scores = rows[0]
+    if not may_start_inside:
+        for begin in begins:
+            scores[begin + 1] = -np.inf
+    history = []
+    for row in rows[1:]:
+        best = max(scores)
+        origins = [scores.index(best)] * len(row)
+        extended = [best + value for value in row]
+        for begin in begins:
+            origin = begin if scores[begin] >= scores[begin + 1] else begin + 1
+            origins[begin + 1] = origin
+            extended[begin + 1] = scores[origin] + row[begin + 1]
+        history.append(origins)
+        scores = extended
+    path = [scores.index(max(scores))]
+    for origins in reversed(history):
+        path.append(origins[path[-1]])
+    return np.array(path[::-1])
+
+
+def _find_spans(path: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First word and exclusive end of each span of a valid path. Two arrays, [n_spans]"""
+    starts = np.flatnonzero(path % 2 == 1)
+    boundaries = np.flatnonzero(~np.append(_is_inside(path), False) | _mark_first_words(offsets))
+    return starts, boundaries[np.searchsorted(boundaries, starts, side="right")]
+
+
+def _score_spans(
+    probabilities: np.ndarray, path: np.ndarray, starts: np.ndarray, ends: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """The probability of exactly these spans if words are independent, [n_spans]:
+
+    p(B-x at the start) * product of p(I-x inside) * (1 - p(I-x at the end)); no last factor at a text's end.
+    """
+    words = np.flatnonzero(path)  # a valid path: each word that is not O belongs to the span begun last
+    log_p = _log(probabilities[words, path[words]])
+    scores = np.add.reduceat(log_p, np.searchsorted(words, starts)) if len(starts) else log_p
+    followed = ~_mark_first_words(offsets)[ends]
+    following = probabilities[ends[followed], path[starts[followed]] + 1]
+    scores[followed] += _log(1 - following.astype(np.float64))
+    return np.exp(scores).clip(np.finfo(np.float64).tiny, 1.0)
+
+
+def _mark_first_words(offsets: np.ndarray) -> np.ndarray:
+    """True at the first word of each text, and one past the last. [n_words + 1]"""
+    first = np.zeros(offsets[-1] + 1, dtype=bool)
+    first[offsets] = True
+    return first
+
+
+def _is_inside(tags: np.ndarray) -> np.ndarray:
+    return (tags > 0) & (tags % 2 == 0)
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), _FLOOR))
