@@ -1,0 +1,83 @@
+import io
+import json
+
+import pytest
+import spacy
+from spacy.training import Example
+from spacy.training.loop import train
+from spacy.util import registry
+
+from spacy_prokd.loggers import create_logger, evaluation_line
+
+INFO = {
+    "step": 20,
+    "epoch": 1,
+    "seconds": 3,
+    "words": 900,
+    "score": 0.5,
+    "other_scores": {"ents_f": 0.5, "ents_per_type": {"PER": {"f": 0.25}}, "note": "not a number"},
+    "losses": {"prokd_ner": 30.0, "prokd_ner.alignment": 10.0},
+    "checkpoints": [(0.5, 20)],
+}
+
+
+def _nlp():
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("ner").add_label("PER")
+    nlp.config["training"]["score_weights"] = {"ents_f": 1.0}
+    return nlp
+
+
+def test_a_line_has_flat_scores_and_mean_losses():
+    assert evaluation_line(INFO, n_steps=10) == {
+        "step": 20,
+        "epoch": 1,
+        "seconds": 3,
+        "words": 900,
+        "score": 0.5,
+        "scores": {"ents_f": 0.5, "ents_per_type.PER.f": 0.25},
+        "losses": {"prokd_ner": 3.0, "prokd_ner.alignment": 1.0},
+    }
+
+
+def test_losses_are_divided_by_the_steps_since_the_last_evaluation(tmp_path):
+    path = tmp_path / "student" / "log.jsonl"
+    log_step, finalize = create_logger(progress_bar=None, output_file=str(path))(_nlp(), io.StringIO(), io.StringIO())
+    for step in range(5):
+        info = {**INFO, "step": step, "losses": {"ner": 2.0 if step == 0 else 8.0, "ner.part": 4.0}}
+        log_step(info if step % 4 == 0 else None)
+    finalize()
+    lines = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
+    assert [line["step"] for line in lines] == [0, 4]
+    assert [line["losses"]["ner"] for line in lines] == [2.0, 2.0]
+    assert [line["losses"]["ner.part"] for line in lines] == [4.0, 1.0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_null(value):
+    line = evaluation_line({**INFO, "losses": {"ner": value}}, n_steps=1)
+    assert json.loads(json.dumps(line, allow_nan=False))["losses"] == {"ner": None}
+
+
+def test_without_a_file_it_is_the_console_logger():
+    stdout = io.StringIO()
+    log_step, finalize = create_logger(progress_bar=None)(_nlp(), stdout, io.StringIO())
+    log_step({**INFO, "losses": {"ner": 1.0}})
+    finalize()
+    assert "ENTS_F" in stdout.getvalue()
+
+
+def test_spacy_trains_with_it_and_a_second_run_replaces_the_file(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("from an older run\n")
+    nlp = _nlp()
+    example = Example.from_dict(nlp.make_doc("Ada Lovelace wrote."), {"entities": [(0, 12, "PER")]})
+    registry.readers.register("test_loggers.reader", func=lambda: lambda nlp: iter([example]))
+    nlp.config["corpora"] = {name: {"@readers": "test_loggers.reader"} for name in ("train", "dev")}
+    nlp.config["training"].update({"max_steps": 4, "eval_frequency": 2, "max_epochs": 0})
+    nlp.config["training"]["logger"] = {"@loggers": "spacy-prokd.Logger.v1", "output_file": str(path)}
+    nlp.initialize(lambda: [example])
+    train(nlp, stdout=io.StringIO(), stderr=io.StringIO())
+    lines = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
+    assert [line["step"] for line in lines] == [0, 2, 4]
+    assert all(line["losses"]["ner"] > 0 and "ents_f" in line["scores"] for line in lines)
