@@ -16,7 +16,7 @@ from spacy_prokd.errors import ProKDError
 
 FLOOR = np.finfo(np.float32).tiny
 LABELS = ["LOC", "PER"]
-O, B_LOC, I_LOC, B_PER, I_PER = range(5)
+OUT, B_LOC, I_LOC, B_PER, I_PER = range(5)
 unhurried = settings(deadline=None)  # the machine may be busy
 
 
@@ -133,7 +133,7 @@ def test_a_batch_gives_what_its_texts_give(given_texts: list[np.ndarray]) -> Non
 
 
 def test_known_spans_and_scores() -> None:
-    text = one_hot([O, B_PER, I_PER, O, B_LOC], confidence=0.8)  # 0.05 for each other tag
+    text = one_hot([OUT, B_PER, I_PER, OUT, B_LOC], confidence=0.8)  # 0.05 for each other tag
     assert decode([text], LABELS) == [
         [
             ScoredSpan(1, 3, "PER", pytest.approx(0.8 * 0.8 * 0.95)),
@@ -149,7 +149,7 @@ def test_adjacent_spans_stay_apart() -> None:
 
 def test_inside_without_begin_becomes_the_cheapest_valid_path() -> None:
     likely_begin = np.array([[0.9, 0.04, 0.02, 0.02, 0.02], [0.1, 0.35, 0.5, 0.03, 0.02]])
-    assert best_path(likely_begin, np.array([0, 2])).tolist() == [O, B_LOC]
+    assert best_path(likely_begin, np.array([0, 2])).tolist() == [OUT, B_LOC]
     begin_was_missed = np.array([[0.5, 0.45, 0.01, 0.02, 0.02], [0.01, 0.01, 0.96, 0.01, 0.01]])
     assert best_path(begin_was_missed, np.array([0, 2])).tolist() == [B_LOC, I_LOC]
 
@@ -163,7 +163,7 @@ def test_a_span_never_crosses_into_the_next_text() -> None:
 
 def test_an_impossible_word_costs_only_its_own_tag() -> None:
     """Saturated probabilities (float16 soft labels) make every path impossible; the rest of the text stays."""
-    tags = [O, I_PER, O, B_LOC, I_LOC, O]
+    tags = [OUT, I_PER, OUT, B_LOC, I_LOC, OUT]
     spans = decode([one_hot(tags, confidence=1.0).astype(np.float16)], LABELS)[0]
     assert (3, 5, "LOC") in [span[:3] for span in spans]
 
@@ -176,7 +176,7 @@ def test_nothing_in_nothing_out() -> None:
 
 def test_wrong_number_of_labels_is_named() -> None:
     with pytest.raises(ProKDError, match="probabilities of 5 tags, but 3 labels have 7"):
-        decode([one_hot([O])], ["LOC", "ORG", "PER"])
+        decode([one_hot([OUT])], ["LOC", "ORG", "PER"])
 
 
 @pytest.mark.parametrize("bias", [0.0, 4.0], ids=["random", "all inside"])
