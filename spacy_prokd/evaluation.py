@@ -1,0 +1,228 @@
+"""A saved pipeline's scores on labelled text: a metrics file, and the table of several of them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import spacy
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from .errors import ProKDError
+from .files import atomic_file
+from .scoring import Span, gold_spans, predicted_spans, score_entities
+
+_PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
+_TOLERANCE = 1e-6
+
+
+def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> dict[str, Any]:
+    """Score a saved pipeline on a .spacy file, with the file's own words, and write the metrics.
+
+    pipeline_path (str | Path): A saved pipeline's folder, or the name of an installed one.
+    data_path (Path): A .spacy file of labelled documents. Documents without labels are not scored.
+    output_path (Path): The JSON file to write; it appears whole or not at all.
+    RETURNS (dict[str, Any]): What the file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
+        (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `sentences`, `words` and
+        `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`, `seed`,
+        `versions`; `seconds` that tagging took and `words_per_second`. Scores are 0 to 1.
+    RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
+        do not agree.
+    """
+    nlp = _load_pipeline(pipeline_path)
+    references = _read_labelled(nlp, data_path)
+    examples, seconds = _tag(nlp, references)
+    scores = score_entities(examples)
+    seqeval_f = get_seqeval_f(examples)
+    if abs(scores["ents_f"] - seqeval_f) > _TOLERANCE:
+        raise ProKDError(
+            f"{data_path}: spaCy's F1 is {scores['ents_f']:.6f}, seqeval's {seqeval_f:.6f}. Both count exact "
+            f"spans, so one of them is wrong: please report this with the versions of both."
+        )
+    support = Counter(ent.label_ for doc in references for ent in doc.ents)
+    n_words = sum(map(len, references))
+    metrics = {
+        "ents_p": scores["ents_p"],
+        "ents_r": scores["ents_r"],
+        "ents_f": scores["ents_f"],
+        "ents_per_type": {
+            label: {**prf, "support": support[label]} for label, prf in sorted(scores["ents_per_type"].items())
+        },
+        "token_f": scores["token_f"],
+        "seqeval_f": seqeval_f,
+        "sentences": len(references),
+        "words": n_words,
+        "entities": support.total(),
+        **_compare_labels(nlp, set(support), data_path),
+        "encoder": nlp.meta.get("spacy_prokd", {}).get("encoder", "unknown"),
+        "seed": nlp.config.interpolate()["training"]["seed"],
+        "versions": {"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}},
+        "seconds": round(seconds, 3),
+        "words_per_second": round(n_words / seconds),
+    }
+    with atomic_file(output_path) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
+    return metrics
+
+
+def get_seqeval_f(examples: list[Example]) -> float:
+    """seqeval's entity-level F1 (strict, IOB2), of the same entities that spaCy counts.
+
+    examples (list[Example]): Predicted and reference documents.
+    RETURNS (float): Micro F1, 0 to 1.
+    RAISES (ProKDError): If seqeval is not installed.
+    """
+    try:
+        from seqeval.metrics import f1_score
+        from seqeval.scheme import IOB2
+    except ImportError:
+        raise ProKDError(
+            'Scores are cross-checked with seqeval, which is not installed. Run `pip install "spacy-prokd[train]"`.'
+        ) from None
+    gold = [_to_tags(gold_spans(example), len(example.reference)) for example in examples]
+    predicted = [_to_tags(predicted_spans(example), len(example.reference)) for example in examples]
+    return float(f1_score(gold, predicted, mode="strict", scheme=IOB2, zero_division=0))
+
+
+def compare(metrics: dict[str, dict[str, Any]]) -> Table:
+    """Lay metrics side by side, with the F1 that the last gained over the first.
+
+    metrics (dict[str, dict[str, Any]]): What `evaluate` returned, by name ("teacher", "student").
+    RETURNS (Table): Per cent; a row for each label, for all entities, and for words.
+    RAISES (ProKDError): If they were not measured on the same data.
+    """
+    data = {name: tuple(one[key] for key in ("sentences", "words", "entities")) for name, one in metrics.items()}
+    if len(set(data.values())) > 1:
+        described = "; ".join(f"{name}: {s} sentences, {w} words, {e} entities" for name, (s, w, e) in data.items())
+        raise ProKDError(f"These metrics are of different data ({described}). Evaluate them on the same file.")
+    table = Table(box=box.SIMPLE_HEAD)  # without lines between columns, two pipelines fit in 80 characters
+    headers = ["\ngold", *(header for name in metrics for header in (f"{name}\nP", "\nR", "\nF1"))]
+    if len(metrics) > 1:
+        headers.append("change\nF1")
+    table.add_column("\n%")
+    for header in headers:
+        table.add_column(header, justify="right")
+    labels = sorted({label for one in metrics.values() for label in one["ents_per_type"]})
+    for label in labels:
+        scores = [one["ents_per_type"].get(label, {"p": 0.0, "r": 0.0, "f": 0.0}) for one in metrics.values()]
+        support = max(score.get("support", 0) for score in scores)
+        table.add_row(label, str(support), *_format_row([(s["p"], s["r"], s["f"]) for s in scores]))
+    table.add_section()
+    totals = [(one["ents_p"], one["ents_r"], one["ents_f"]) for one in metrics.values()]
+    n_entities = max((one["entities"] for one in metrics.values()), default=0)
+    table.add_row("all", str(n_entities), *_format_row(totals), style="bold")
+    table.add_row("words", "", *_format_row([(None, None, one["token_f"]) for one in metrics.values()]))
+    return table
+
+
+def _format_row(scores: list[tuple[float | None, float | None, float]]) -> list[str]:
+    cells = ["" if value is None else f"{100 * value:.2f}" for prf in scores for value in prf]
+    if len(scores) > 1:
+        cells.append(f"{100 * (scores[-1][2] - scores[0][2]):+.2f}")
+    return cells
+
+
+def _load_pipeline(path: str | Path) -> Language:
+    try:
+        nlp = spacy.load(path)
+    except OSError as error:
+        raise ProKDError(f"{path} cannot be loaded as a pipeline: {error} Train it first, or name another.") from error
+    if not _find_entity_pipes(nlp):
+        raise ProKDError(f"{path} has no component that sets entities, only {nlp.pipe_names}. Name another pipeline.")
+    return nlp
+
+
+def _find_entity_pipes(nlp: Language) -> list[str]:
+    return [name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns]
+
+
+def _read_labelled(nlp: Language, path: Path) -> list[Doc]:
+    """Read the documents that have annotation."""
+    if not Path(path).is_file():
+        raise ProKDError(f"{path} is missing. Run `convert` first, or name another .spacy file.")
+    try:
+        docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProKDError(f"{path} is not a .spacy file, or is damaged. Run `convert` again.") from error
+    labelled = [doc for doc in docs if doc.has_annotation("ENT_IOB")]
+    if not any(doc.ents for doc in labelled):
+        raise ProKDError(
+            f"{path} has no labels, nothing to score: none of its {len(docs)} documents has an entity. "
+            f"Name a file that `convert` wrote from labelled text."
+        )
+    if len(labelled) < len(docs):
+        n_skipped = len(docs) - len(labelled)
+        warnings.warn(f"{path}: {n_skipped} of {len(docs)} documents have no labels: not scored.", stacklevel=3)
+    return labelled
+
+
+def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:
+    """Tag the words of the references. Gives the seconds it took, too."""
+    columns = (
+        TextColumn("Tagging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("words, {task.fields[rate]:,.0f} a second,"),
+        TimeRemainingColumn(),
+    )
+    examples = []
+    n_words = 0
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=sum(map(len, references)), rate=0.0)
+        start = time.perf_counter()
+        for reference, doc in zip(references, nlp.pipe(_strip(nlp, references))):
+            examples.append(Example(doc, reference))
+            n_words += len(doc)
+            progress.update(task, completed=n_words, rate=n_words / (time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+    return examples, seconds
+
+
+def _strip(nlp: Language, references: list[Doc]) -> Iterator[Doc]:
+    """The same words without any annotation."""
+    for doc in references:
+        yield Doc(nlp.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+
+
+def _to_tags(spans: list[Span], n_words: int) -> list[str]:
+    tags = ["O"] * n_words
+    for start, end, label in spans:
+        tags[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
+    return tags
+
+
+def _compare_labels(nlp: Language, in_data: set[str], path: Path) -> dict[str, list[str]]:
+    """Labels that only one side knows: no entity of these can be right."""
+    in_pipeline = {label for name in _find_entity_pipes(nlp) for label in nlp.pipe_labels.get(name, [])}
+    found = {
+        "labels_only_in_data": sorted(in_data - in_pipeline),
+        "labels_only_in_pipeline": sorted(in_pipeline - in_data),
+    }
+    if any(found.values()):
+        warnings.warn(
+            f"{path} and the pipeline do not have the same labels. Only in the data: "
+            f"{found['labels_only_in_data']}; only in the pipeline: {found['labels_only_in_pipeline']}. They count "
+            f"as errors; `corpus_labels` of `convert` renames or drops labels.",
+            stacklevel=3,
+        )
+    return found
+
+
+def _find_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
