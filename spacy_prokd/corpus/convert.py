@@ -1,0 +1,223 @@
+"""A corpus folder `<lang>/{train,dev,test}.<ext>` to spaCy's .spacy files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import spacy
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from spacy.language import Language
+from spacy.tokens import DocBin
+
+from ..errors import ProKDError
+from ..files import atomic_file
+from .docs import DocMaker, LabelMap
+from .formats import find_split, read_file
+from .report import ConvertReport, LanguageReport, SplitReport
+
+SPLITS = ("train", "dev", "test")
+REPORT_FILE = "convert.json"
+# No more than this is ever written: whatever else a corpus has (user data, span groups, parses) stays behind.
+_ATTRIBUTES = ("ENT_IOB", "ENT_TYPE")
+
+
+class _Language(NamedTuple):
+    report: LanguageReport
+    splits: dict[str, DocBin]
+
+
+def convert_corpus(
+    corpus_dir: Path,
+    source_lang: str,
+    target_lang: str,
+    output: Path,
+    *,
+    label_map: LabelMap | None = None,
+    nlp: Language | None = None,
+) -> ConvertReport:
+    """Convert the labelled source language and the unlabelled target language of a corpus folder.
+
+    Of the target, `train` is required and loses its labels; `dev` and `test` are optional and keep theirs for
+    scoring. Of the source, `train` and `dev` are required. Nothing is written before everything has been read.
+
+    corpus_dir (Path): The folder with a folder for each language.
+    source_lang (str): The folder of the source language.
+    target_lang (str): The folder of the target language.
+    output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
+    label_map (LabelMap | None): Labels to rename (`{"LOCATION": "LOC"}`) or to drop (`{"MISC": None}`).
+    nlp (Language | None): Whose tokenizer splits raw text; `spacy.blank("xx")` if None.
+    RETURNS (ConvertReport): What was found, left out and written.
+    RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
+    """
+    if source_lang == target_lang:
+        raise ProKDError(f"Source and target language are both '{source_lang}'. Choose two folders of {corpus_dir}.")
+    nlp = spacy.blank("xx") if nlp is None else nlp
+    source = _read_language(corpus_dir, source_lang, output, False, label_map, None, nlp)
+    known_labels = source.report.splits["train"].entities
+    target = _read_language(corpus_dir, target_lang, output, True, label_map, known_labels, nlp)
+    for language in (source, target):
+        _write_language(language, output)
+    return ConvertReport(source.report, target.report)
+
+
+def convert_language(
+    corpus_dir: Path,
+    lang: str,
+    output: Path,
+    *,
+    unlabelled_train: bool,
+    label_map: LabelMap | None = None,
+    known_labels: Collection[str] | None = None,
+    nlp: Language | None = None,
+) -> LanguageReport:
+    """Convert one language of a corpus folder, as `convert_corpus` does for two.
+
+    corpus_dir (Path): The folder with a folder for each language.
+    lang (str): The folder of the language.
+    output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
+    unlabelled_train (bool): True for a target language: `train` loses its labels, `dev` is optional.
+    label_map (LabelMap | None): Labels to rename or (None) to drop.
+    known_labels (Collection[str] | None): The labels of the source's train; others in dev and test are warned
+        about. If None, the labels of this language's own train, where it has any.
+    nlp (Language | None): Whose tokenizer splits raw text; `spacy.blank("xx")` if None.
+    RETURNS (LanguageReport): What was found, left out and written.
+    RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
+    """
+    nlp = spacy.blank("xx") if nlp is None else nlp
+    language = _read_language(corpus_dir, lang, output, unlabelled_train, label_map, known_labels, nlp)
+    _write_language(language, output)
+    return language.report
+
+
+def _read_language(
+    corpus_dir: Path,
+    lang: str,
+    output: Path,
+    unlabelled_train: bool,
+    label_map: LabelMap | None,
+    known_labels: Collection[str] | None,
+    nlp: Language,
+) -> _Language:
+    label_map = _check_label_map(label_map or {})
+    if corpus_dir.resolve() == output.resolve():
+        raise ProKDError(f"Corpus and output are the same folder, {output}. Choose another folder for the output.")
+    files = _find_files(corpus_dir, lang, ("train",) if unlabelled_train else ("train", "dev"))
+    language = _Language(LanguageReport(lang), {})
+    for split, path in files.items():
+        drop_annotation = unlabelled_train and split == "train"
+        report = SplitReport(file=f"{lang}/{path.name}")
+        maker = DocMaker(
+            nlp, path, read_file(path), label_map=label_map, drop_annotation=drop_annotation, report=report
+        )
+        language.splits[split] = _make_docs(maker, report.file)
+        report.entities = dict(sorted(report.entities.items()))
+        language.report.splits[split] = report
+        if not unlabelled_train and split != "test" and not report.entities:
+            raise ProKDError(_describe_no_entities(path, report, label_map))
+        if not drop_annotation and not report.entities:
+            report.warnings.append("has no entities: nothing can be scored on it.")
+    _warn_of_unknown_labels(language.report, known_labels)
+    return language
+
+
+def _check_label_map(label_map: Mapping[str, str | None]) -> LabelMap:
+    for label, mapped in label_map.items():
+        if mapped is not None and (not isinstance(mapped, str) or mapped in ("", "O")):
+            raise ProKDError(f"The label map sends {label!r} to {mapped!r}. Give a label, or null to drop it.")
+    return label_map
+
+
+def _find_files(corpus_dir: Path, lang: str, required: tuple[str, ...]) -> dict[str, Path]:
+    folder = corpus_dir / lang
+    if not folder.is_dir():
+        parent = corpus_dir if corpus_dir.is_dir() else corpus_dir.parent
+        problem = f"no folder '{lang}'" if corpus_dir.is_dir() else f"no folder '{corpus_dir.name}'"
+        raise ProKDError(f"{parent} has {problem}; {_list(parent)}. A corpus is <lang>/train.<ext>, dev, test.")
+    files = {split: path for split in SPLITS if (path := find_split(folder, split)) is not None}
+    for split in required:
+        if split not in files:
+            raise ProKDError(
+                f"{folder} has no file '{split}.<ext>'; {_list(folder)}. Put one there (.tsv, .jsonl, ...)."
+            )
+    return files
+
+
+def _list(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return f"there is {', '.join(names[:20])}" if names else "it is empty or missing"
+
+
+def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) -> str:
+    if not report.annotated:
+        return f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
+    dropped = sorted(label for label, mapped in label_map.items() if mapped is None)
+    hint = f"The label map drops {', '.join(dropped)}; check it too. " if dropped else ""
+    return (
+        f"{path} has {report.docs:,} sentences and not one entity, so there is nothing to learn. {hint}"
+        f"Check that the tags are its last column."
+    )
+
+
+def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[str] | None) -> None:
+    known = known_labels if known_labels is not None else language.splits["train"].entities
+    if not known:
+        return
+    for split in ("dev", "test"):
+        report = language.splits.get(split)
+        unknown = sorted(set(report.entities) - set(known)) if report else []
+        if report and unknown:
+            report.warnings.append(
+                f"has labels that no training data has: {', '.join(unknown)}. They will never be found: "
+                f"map or drop them."
+            )
+
+
+class _RateColumn(ProgressColumn):
+    """Texts a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate of the task, once there is one."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+def _make_docs(maker: DocMaker, name: str) -> DocBin:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
+    doc_bin = DocBin(attrs=_ATTRIBUTES)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        for record in progress.track(maker.records, description=f"Converting {name}"):
+            doc_bin.add(maker.make(record))
+    return doc_bin
+
+
+def _write_language(language: _Language, output: Path) -> None:
+    folder = output / language.report.lang
+    contents = {f"{split}.spacy": doc_bin.to_bytes() for split, doc_bin in language.splits.items()}
+    contents[REPORT_FILE] = language.report.to_json().encode("utf8")
+    _write_files(folder, contents)
+    for split in SPLITS:
+        if split not in language.splits:  # what an earlier corpus left behind must not be scored
+            (folder / f"{split}.spacy").unlink(missing_ok=True)
+
+
+def _write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write all files, then give all their names: a full disk leaves the earlier ones."""
+    try:
+        with ExitStack() as stack:
+            for name, content in contents.items():
+                stack.enter_context(atomic_file(folder / name)).write_bytes(content)
+    except OSError as error:
+        raise ProKDError(
+            f"Cannot write to {folder}: {error.strerror or error}. Make room or choose another output."
+        ) from error

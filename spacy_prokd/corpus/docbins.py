@@ -1,0 +1,65 @@
+"""spaCy's own .spacy files, opened with an error that says what to do."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from ..errors import ProKDError
+from .contents import Contents, Record, Words
+
+
+def load_docs(path: Path, vocab: Vocab) -> list[Doc]:
+    """Load all Docs of one .spacy file. It is msgpack inside: reading it executes nothing.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary the Docs will use.
+    RETURNS (list[Doc]): The Docs with all they were saved with.
+    RAISES (ProKDError): If the file is no DocBin.
+    """
+    try:
+        return list(DocBin().from_disk(path).get_docs(vocab))
+    except OSError:
+        raise
+    except Exception as error:  # broken bytes raise whatever the place where they break makes of them
+        gc.enable()  # srsly turns it off while it reads and does not come back to it after an error
+        raise ProKDError(
+            f"{path} is not a readable .spacy file ({type(error).__name__}: {str(error)[:120]}). "
+            f"Write it again with `spacy-prokd convert`, or rename it if it is in another format."
+        ) from None
+
+
+def read_docbin(path: Path) -> Contents:
+    """Read the words, spaces and entities of a .spacy file, and nothing else it may hold.
+
+    path (Path): The file.
+    RETURNS (Contents): One `Words` a Doc, tagged in IOB2; the "line" of its words is the number of the Doc.
+    RAISES (ProKDError): If the file is no DocBin or has no Docs.
+    """
+    docs = load_docs(path, Vocab())
+    records: list[Record] = []
+    n_partial = 0
+    for number, doc in enumerate(docs, start=1):
+        if not len(doc):
+            continue
+        annotated = doc.has_annotation("ENT_IOB")
+        n_partial += annotated and not doc.has_annotation("ENT_IOB", require_complete=True)
+        records.append(
+            Words(
+                words=[token.text for token in doc],
+                tags=[_tag(token.ent_iob_, token.ent_type_) for token in doc] if annotated else None,
+                lines=[number] * len(doc),
+                spaces=None if doc.has_unknown_spaces else [bool(token.whitespace_) for token in doc],
+            )
+        )
+    if not records:
+        raise ProKDError(f"{path} has no Docs with words. Put some into it, or delete it if this split is not wanted.")
+    warnings = [f"{n_partial} Docs are annotated in part; their other words count as O."] if n_partial else []
+    return Contents(records, warnings)
+
+
+def _tag(iob: str, label: str) -> str:
+    return f"{iob}-{label}" if iob in ("B", "I") and label else "O"

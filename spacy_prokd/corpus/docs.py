@@ -1,0 +1,136 @@
+"""Records of any format to spaCy Docs that carry words, spaces and entities, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.util import filter_spans
+
+from ..errors import ProKDError
+from ..labels import TagError, detect_scheme, to_iob2
+from .contents import Contents, Record, Text, Words
+from .report import MAX_EXAMPLES, SplitReport
+
+LabelMap = Mapping[str, str | None]
+
+
+class DocMaker:
+    """Makes the Docs of one file and counts what it meets.
+
+    nlp (Language): Whose tokenizer splits texts and whose vocabulary the Docs use.
+    path (Path): The file, for errors.
+    contents (Contents): What is in it.
+    label_map (LabelMap): Labels to rename, or to drop (None). Others stay as they are.
+    drop_annotation (bool): Leave out all entity annotation, without looking at it.
+    report (SplitReport): Where it counts.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        path: Path,
+        contents: Contents,
+        *,
+        label_map: LabelMap,
+        drop_annotation: bool,
+        report: SplitReport,
+    ) -> None:
+        self.nlp = nlp
+        self.path = path
+        self.records = contents.records
+        self.label_map = label_map
+        self.report = report
+        self.scheme: str | None = None
+        report.warnings += contents.warnings
+        n_annotated = 0 if drop_annotation else sum(map(_is_annotated, self.records))
+        report.annotated = n_annotated > 0
+        if report.annotated:
+            tagged = [record.tags for record in self.records if isinstance(record, Words) and record.tags is not None]
+            self.scheme = report.scheme = detect_scheme(tagged) if tagged else None
+            if n_annotated < len(self.records):
+                # Prodigy leaves `spans` out where there is none.
+                n_bare = len(self.records) - n_annotated
+                report.warnings.append(
+                    f"{n_bare} of {len(self.records)} texts have no annotation: taken to hold no entity."
+                )
+
+    def make(self, record: Record) -> Doc:
+        """Make one Doc and count it.
+
+        record (Record): One of the file's records.
+        RETURNS (Doc): With entity annotation on every word, or on none if the file has none or it is dropped.
+        RAISES (ProKDError): If a tag is unknown or the text is too long for the pipeline.
+        """
+        doc = self._make_from_words(record) if isinstance(record, Words) else self._make_from_text(record)
+        self.report.docs += 1
+        self.report.words += len(doc)
+        for span in doc.ents:
+            self.report.entities[span.label_] = self.report.entities.get(span.label_, 0) + 1
+        return doc
+
+    def _make_from_words(self, record: Words) -> Doc:
+        tags = None
+        if self.report.annotated:
+            tags = self._convert_tags(record) if record.tags is not None else ["O"] * len(record.words)
+        # Without spaces the Doc says that it does not know them, and spaCy then keeps these words when it
+        # evaluates; guessed spaces would have the text split anew, into words that carry no soft label.
+        return Doc(self.nlp.vocab, words=record.words, spaces=record.spaces, ents=tags)
+
+    def _convert_tags(self, record: Words) -> list[str]:
+        try:
+            tags, n_repaired = to_iob2(record.tags or [], self.scheme or "IOB2")
+        except TagError as error:
+            word = record.words[error.index]
+            raise ProKDError(f"{self.path}:{record.lines[error.index]}: {word!r} has the {error}") from None
+        self.report.repaired += n_repaired
+        return [self._map_tag(tag) for tag in tags]
+
+    def _map_tag(self, tag: str) -> str:
+        prefix, _, label = tag.partition("-")
+        mapped = self.label_map.get(label, label)
+        return f"{prefix}-{mapped}" if mapped else "O"
+
+    def _make_from_text(self, record: Text) -> Doc:
+        where = f"{self.path}:{record.line}"
+        if len(record.text) > self.nlp.max_length:
+            raise ProKDError(
+                f"{where}: a text of {len(record.text):,} characters, more than the {self.nlp.max_length:,} "
+                f"that the pipeline takes. Split it, for example into paragraphs."
+            )
+        made = self.nlp.make_doc(record.text)
+        # Some tokenizers leave tags and user data behind (Japanese does).
+        doc = Doc(self.nlp.vocab, words=[word.text for word in made], spaces=[bool(word.whitespace_) for word in made])
+        if self.report.annotated:
+            doc.set_ents(self._find_spans(doc, record.spans or [], record.line), default="outside")
+        return doc
+
+    def _find_spans(self, doc: Doc, offsets: Iterable[tuple[int, int, str]], line: int) -> list[Span]:
+        spans = []
+        for start, end, label in offsets:
+            mapped = self.label_map.get(label, label)
+            if mapped is None:
+                continue
+            span = doc.char_span(start, end, label=mapped)
+            if span is None:
+                self.report.misaligned += 1
+                self._add_example(line, doc.text[max(start, 0) : end], label, "ends within a word")
+            else:
+                spans.append(span)
+        kept = filter_spans(spans)
+        chosen = {(span.start, span.end, span.label) for span in kept}
+        overlapping = [span for span in spans if (span.start, span.end, span.label) not in chosen]
+        self.report.overlapping += len(spans) - len(kept)
+        for span in overlapping:
+            self._add_example(line, span.text, span.label_, "shares a word with a longer span")
+        return kept
+
+    def _add_example(self, line: int, text: str, label: str, reason: str) -> None:
+        if len(self.report.examples) < MAX_EXAMPLES:
+            self.report.examples.append(f"{self.report.file}:{line}: {text!r} ({label}) {reason}")
+
+
+def _is_annotated(record: Record) -> bool:
+    return (record.tags if isinstance(record, Words) else record.spans) is not None

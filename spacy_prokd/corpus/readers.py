@@ -1,0 +1,112 @@
+"""The corpus reader that training configs name: `@readers = "spacy-prokd.Corpus.v1"`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Optional, Union
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..errors import ProKDError
+from .docbins import load_docs
+
+
+@spacy.registry.readers("spacy-prokd.Corpus.v1")
+def create_corpus(
+    path: Optional[Union[str, Path]] = None,
+    unlabelled: Optional[Union[str, Path]] = None,
+    min_examples: int = 0,
+    limit: int = 0,
+) -> Callable[[Language], Iterator[Example]]:
+    """Configure `read_corpus`.
+
+    path (Optional[Union[str, Path]]): A .spacy file or a folder of them.
+    unlabelled (Optional[Union[str, Path]]): A second one, whose annotation is left out.
+    min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
+    limit (int): Read at most so many Docs of each path; all if 0.
+    RETURNS (Callable[[Language], Iterator[Example]]): The corpus.
+    """
+    return partial(read_corpus, path=path, unlabelled=unlabelled, min_examples=min_examples, limit=limit)
+
+
+def read_corpus(
+    nlp: Language,
+    path: str | Path | None,
+    unlabelled: str | Path | None = None,
+    min_examples: int = 0,
+    limit: int = 0,
+) -> Iterator[Example]:
+    """Read Examples whose predicted Doc has the very words of the reference, because soft labels belong to words.
+
+    The reference is the Doc as it was saved, user data included. Docs of `unlabelled` (target text beside the
+    labelled source, for the teacher's alignment) carry words and spaces only.
+
+    `min_examples` repeats the corpus as a whole: schedules that count epochs (self-training that grows from one
+    to the next, prototypes recomputed after each) then suit 600 sentences as well as 14,000.
+
+    nlp (Language): Whose vocabulary the Docs use.
+    path (str | Path | None): A .spacy file or a folder of them, read in the order of their names.
+    unlabelled (str | Path | None): A second one, whose annotation is left out.
+    min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
+    limit (int): Read at most so many Docs of each path; all if 0.
+    YIELDS (Example): The examples, in the order of the files.
+    RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
+    """
+    examples = []  # kept only while they may have to be repeated
+    for example in _read_once(nlp, path, unlabelled, limit):
+        if len(examples) < min_examples:
+            examples.append(example)
+        yield example
+    n_repeats = math.ceil(min_examples / len(examples)) - 1 if examples else 0
+    for _ in range(n_repeats):
+        # The same objects: nlp.update and nlp.evaluate work on copies of the predicted Docs.
+        yield from examples
+
+
+def _read_once(nlp: Language, path: str | Path | None, unlabelled: str | Path | None, limit: int) -> Iterator[Example]:
+    for doc in _read_docs(nlp, path, limit):
+        yield Example(_copy_words(doc), doc)
+    if unlabelled is not None:
+        for doc in _read_docs(nlp, unlabelled, limit):
+            yield Example(_copy_words(doc), _copy_words(doc))
+
+
+def _read_docs(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
+    n_docs = 0
+    for file in _find_files(path):
+        for doc in load_docs(file, nlp.vocab):
+            if limit and n_docs == limit:
+                return
+            if len(doc):
+                n_docs += 1
+                yield doc
+    if not n_docs:
+        raise ProKDError(f"{path} has no Docs with words. Write it again with `spacy-prokd convert` or `label`.")
+
+
+def _find_files(path: str | Path | None) -> list[Path]:
+    if path is None:
+        raise ProKDError(
+            "The corpus has no path. Set it in the config, or on the command line: "
+            "`--paths.train corpus/en/train.spacy`."
+        )
+    path = Path(path)
+    if not path.exists():
+        raise ProKDError(f"{path} does not exist. Run `spacy-prokd convert` (or `label`, for soft labels) first.")
+    if not path.is_dir():
+        return [path]
+    # Names with a dot in front are files that are still being written.
+    files = sorted(file for file in path.glob("*.spacy") if not file.name.startswith("."))
+    if not files:
+        raise ProKDError(f"The folder {path} has no .spacy files. Run `spacy-prokd convert` (or `label`) first.")
+    return files
+
+
+def _copy_words(doc: Doc) -> Doc:
+    return Doc(doc.vocab, words=[word.text for word in doc], spaces=[bool(word.whitespace_) for word in doc])
