@@ -1,0 +1,6 @@
+"""What a run did, for people: one HTML page and a model card. Reads files and computes nothing else."""
+
+from .model_card import render_model_card
+from .page import write_report
+
+__all__ = ["render_model_card", "write_report"]

@@ -1,0 +1,88 @@
+"""Learning curves as inline SVG. Its colours are the page's CSS variables, so one drawing serves light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 3.5, 2.2  # inches: a phone's width, so that text is as large as the page's
+
+# Matplotlib wants colours; each stands for a variable and is replaced in its SVG.
+_INK, _GRID = "#000001", "#000002"
+_SERIES = ("#000003", "#000004", "#000005")
+_VARIABLES = {_INK: "--ink", _GRID: "--line", **{colour: f"--series-{i}" for i, colour in enumerate(_SERIES)}}
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # not by colour alone
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+class Series(NamedTuple):
+    """One line: `y[i]` was seen at step `x[i]`; None is a gap. `colour` is the pipeline's number on the page."""
+
+    name: str
+    x: Sequence[int]
+    y: Sequence[float | None]
+    colour: int
+
+
+def line_chart(title: str, series: Sequence[Series]) -> Markup:
+    """Draw lines over training steps.
+
+    title (str): What is drawn; the SVG's name for those who cannot see it.
+    series (Sequence[Series]): The lines; with more than one there is a legend.
+    RETURNS (Markup): An `<svg>` element that takes the width it is given, without script, font or outside address.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # The salt makes ids that repeat from run to run but not from chart to chart.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        axes = figure.subplots()
+        for line in series:
+            y = [float("nan") if value is None else value for value in line.y]
+            look = line.colour % len(_SERIES)
+            axes.plot(
+                line.x, y, label=line.name, color=_SERIES[look], linestyle=_DASHES[look], marker="o", markersize=2.5
+            )
+        axes.set_xlabel("step")
+        axes.locator_params(nbins=5)
+        axes.grid(axis="y")
+        axes.tick_params(length=0)
+        if len(series) > 1:
+            figure.legend(loc="outside upper left", ncols=len(series), frameon=False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Markup(_inline(buffer.getvalue(), title))
+
+
+def _inline(document: str, title: str) -> str:
+    """Make matplotlib's file an element: no prolog, no metadata, no ids that repeat on the page, our colours."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening_tag(title), svg, count=1)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg
+
+
+def _opening_tag(title: str) -> str:
+    label = Markup.escape(title).replace("\\", r"\\")
+    return rf'<svg viewBox="\1" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'

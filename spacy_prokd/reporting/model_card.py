@@ -1,0 +1,22 @@
+"""The README of a packaged pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+
+def render_model_card(meta: Mapping[str, Any]) -> str:
+    """Write a pipeline's model card from its meta.
+
+    meta (Mapping[str, Any]): spaCy's meta with the key `spacy_prokd`, as `packaging.package` fills it.
+    RETURNS (str): Markdown.
+    """
+    templates = Environment(loader=PackageLoader("spacy_prokd.reporting"), trim_blocks=True, keep_trailing_newline=True)
+    name = f"{meta['lang']}_{meta['name']}"
+    template = templates.get_template("model_card.md")
+    return template.render(
+        package=name, version=meta["version"], pipeline=meta["pipeline"], **meta["spacy_prokd"]
+    ).lstrip()
