@@ -82,12 +82,17 @@ def _find_layout(path: Path, lines: list[str]) -> Layout:
         raise ProKDError(f"{path} has no words, only blank and {_DOCUMENT} lines. Put sentences into it, or delete it.")
     separator = "\t" if any("\t" in line for _, line in rows[:100]) else " "
     words = [(number, _split(line, separator)) for number, line in rows if not line.startswith("#")]
-    if words and len(words[0][1]) > 1 and all(_INDEX.fullmatch(columns[0]) for _, columns in words):
-        if words[0][1][0].startswith(("0", "1")):
-            tag = _find_tag_column([columns for _, columns in words])
-            return Layout(separator, True, tag, 2 if tag is None else tag + 1, words[0][0])
+    if words and _is_indexed([columns for _, columns in words]):
+        tag = _find_tag_column([columns for _, columns in words])
+        return Layout(separator, True, tag, 2 if tag is None else tag + 1, words[0][0])
     n_columns = len(_split(rows[0][1], separator))
     return Layout(separator, False, n_columns - 1 if n_columns > 1 else None, n_columns, rows[0][0])
+
+
+def _is_indexed(rows: list[list[str]]) -> bool:
+    """Words may be numbers too, so every line must begin with one, and the first with 0 or 1."""
+    starts_low = len(rows[0]) > 1 and re.fullmatch(r"[01]([-.]\d+)?", rows[0][0]) is not None
+    return starts_low and all(_INDEX.fullmatch(columns[0]) for columns in rows)
 
 
 def _find_tag_column(rows: list[list[str]]) -> int | None:

@@ -1,0 +1,296 @@
+"""Corpus folders to .spacy files: what is written, what is counted, what is never written."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import spacy
+from rich.console import Console
+from spacy.tokens import Doc, DocBin
+
+from spacy_prokd.corpus import convert_corpus, convert_language
+from spacy_prokd.errors import ProKDError
+
+EN = "Anna\tB-PER\nworks\tO\nin\tO\nBonn\tB-LOC\n\nNothing\tO\n"
+DE = "Otto\tB-PER\narbeitet\tO\n\nBonn\tB-LOC\nruft\tO\n"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A folder that tests add to or break: en/{train,dev}.tsv, de/{train,dev}.tsv."""
+    files = {"en/train.tsv": EN, "en/dev.tsv": EN, "de/train.tsv": DE, "de/dev.tsv": DE}
+    return write_all(tmp_path / "in", files)
+
+
+def write_all(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf8")
+    return folder
+
+
+def load(path):
+    return list(DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))
+
+
+def entities(path):
+    return [[(ent.text, ent.label_) for ent in doc.ents] for doc in load(path)]
+
+
+def snapshot(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_both_languages_are_written(corpus, tmp_path):
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    names = ["de/convert.json", "de/dev.spacy", "de/train.spacy", "en/convert.json", "en/dev.spacy", "en/train.spacy"]
+    assert sorted(map(Path.as_posix, snapshot(tmp_path / "out"))) == names
+    assert entities(tmp_path / "out/en/train.spacy") == [[("Anna", "PER"), ("Bonn", "LOC")], []]
+    assert entities(tmp_path / "out/de/dev.spacy") == [[("Otto", "PER")], [("Bonn", "LOC")]]
+    train = report.source.splits["train"]
+    assert (train.docs, train.words, train.entities, train.scheme) == (2, 5, {"LOC": 1, "PER": 1}, "IOB2")
+
+
+def test_sentences_without_entities_are_annotated_too(corpus, tmp_path):
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert all(doc.has_annotation("ENT_IOB", require_complete=True) for doc in load(tmp_path / "out/en/train.spacy"))
+
+
+def test_words_of_columns_are_kept_when_spacy_evaluates(corpus, tmp_path):
+    (corpus / "de/dev.tsv").write_text("U.S.-Firma\tO\n(\tO\n1990/91\tO\n", encoding="utf8")
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    (doc,) = load(tmp_path / "out/de/dev.spacy")
+    assert [word.text for word in doc] == ["U.S.-Firma", "(", "1990/91"]
+    (example,) = spacy.training.Corpus(tmp_path / "out/de/dev.spacy")(spacy.blank("de"))
+    assert [word.text for word in example.predicted] == ["U.S.-Firma", "(", "1990/91"]
+
+
+def test_the_labels_of_the_targets_train_never_survive(corpus, tmp_path):
+    nlp = spacy.blank("de")
+    secret = Doc(
+        nlp.vocab, words=["Otto", "Secret"], ents=["B-ORG", "I-ORG"], lemmas=["Secret"] * 2, tags=["Secret"] * 2
+    )
+    secret.user_data["ents"] = "Secret"
+    secret.cats["Secret"] = 1.0
+    secret.spans["Secret"] = [secret[:1]]
+    originals = {
+        "train.tsv": "Otto\tB-ORG\nSecret\tI-ORG\n",
+        "train.conll": "Otto -X- B-ORG\n",
+        "train.jsonl": '{"text": "Otto", "spans": [{"start": 0, "end": 4, "label": "ORG"}]}\n'
+        '{"tokens": ["Otto"], "tags": ["B-ORG"]}\n',
+        "train.spacy": None,
+    }
+    (corpus / "de/dev.tsv").unlink()
+    for name, content in originals.items():
+        (corpus / "de/train.tsv").unlink(missing_ok=True)
+        if content is None:
+            DocBin(docs=[secret], store_user_data=True).to_disk(corpus / "de" / name)
+        else:
+            (corpus / "de" / name).write_text(content, encoding="utf8")
+        report = convert_corpus(corpus, "en", "de", tmp_path / name)
+        path = tmp_path / name / "de/train.spacy"
+        for doc in load(path):
+            assert not doc.has_annotation("ENT_IOB")
+            assert not (doc.ents or doc.user_data or doc.spans or doc.cats or doc.has_annotation("LEMMA"))
+        assert "ORG" not in DocBin().from_disk(path).strings
+        assert report.target.splits["train"].entities == {}
+        (corpus / "de" / name).unlink()
+
+
+def test_wrong_tags_in_the_targets_train_do_not_matter(corpus, tmp_path):
+    (corpus / "de/train.tsv").write_text("Otto\tX-PER\n", encoding="utf8")
+    assert convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["train"].docs == 1
+
+
+def test_a_split_that_is_gone_leaves_no_old_output(corpus, tmp_path):
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    (corpus / "de/dev.tsv").unlink()
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out/de").iterdir()) == ["convert.json", "train.spacy"]
+
+
+def test_the_same_input_gives_the_same_bytes(corpus, tmp_path):
+    convert_corpus(corpus, "en", "de", tmp_path / "one")
+    nlp = spacy.blank("xx")
+    nlp("Words from Elsewhere that the vocabulary has seen before")
+    convert_language(corpus, "en", tmp_path / "two", unlabelled_train=False, nlp=nlp)
+    convert_language(corpus, "de", tmp_path / "two", unlabelled_train=True, known_labels={"LOC", "PER"}, nlp=nlp)
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
+
+
+def test_raw_text_is_split_by_the_pipelines_tokenizer(corpus, tmp_path):
+    (corpus / "de/train.tsv").unlink()
+    (corpus / "de/train.txt").write_text("Das z.B. geht.\n", encoding="utf8")
+    convert_corpus(corpus, "en", "de", tmp_path / "out", nlp=spacy.blank("de"))
+    (doc,) = load(tmp_path / "out/de/train.spacy")
+    assert [word.text for word in doc] == ["Das", "z.B.", "geht", "."]
+    assert doc.text == "Das z.B. geht."
+
+
+def test_spans_that_cannot_be_kept_are_counted_and_shown(corpus, tmp_path):
+    text = "Anna Bell lives in Bonn."
+    spans = [(0, 9, "PER"), (0, 4, "PER"), (19, 23, "LOC"), (19, 22, "LOC"), (10, 99, "LOC"), (0, 9, "PER")]
+    (corpus / "en/train.tsv").unlink()
+    (corpus / "en/train.jsonl").write_text(json.dumps({"text": text, "spans": spans}), encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"]
+    assert entities(tmp_path / "out/en/train.spacy") == [[("Anna Bell", "PER"), ("Bonn", "LOC")]]
+    assert (report.misaligned, report.overlapping) == (2, 2)
+    assert report.examples[0] == "en/train.jsonl:1: 'Bon' (LOC) ends within a word"
+    assert "en/train.jsonl:1: 'Anna' (PER) shares a word with a longer span" in report.examples
+
+
+def test_repaired_tags_are_counted(corpus, tmp_path):
+    (corpus / "en/dev.tsv").write_text("Anna\tB-PER\nin\tO\nBonn\tI-LOC\n", encoding="utf8")
+    assert convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["dev"].repaired == 1
+
+
+def test_each_file_has_its_own_scheme(corpus, tmp_path):
+    (corpus / "en/dev.tsv").write_text("Anna\tU-PER\nBonn\tU-LOC\n", encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").source
+    assert (report.splits["train"].scheme, report.splits["dev"].scheme) == ("IOB2", "BILUO")
+
+
+def test_label_map_renames_and_drops(corpus, tmp_path):
+    (corpus / "en/dev.tsv").unlink()
+    spans = [[0, 4, "PER"], [8, 12, "LOC"]]
+    (corpus / "en/dev.jsonl").write_text(json.dumps({"text": "Anna in Bonn", "entities": spans}), encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out", label_map={"LOC": "PLACE", "PER": None, "X": "Y"})
+    assert entities(tmp_path / "out/en/train.spacy") == [[("Bonn", "PLACE")], []]
+    assert entities(tmp_path / "out/en/dev.spacy") == [[("Bonn", "PLACE")]]
+    assert entities(tmp_path / "out/de/dev.spacy") == [[], [("Bonn", "PLACE")]]
+    assert report.target.splits["dev"].entities == {"PLACE": 1}
+
+
+@pytest.mark.parametrize("mapped", ["", "O", 3])
+def test_bad_label_map(corpus, tmp_path, mapped):
+    with pytest.raises(ProKDError, match="label map sends 'LOC'"):
+        convert_corpus(corpus, "en", "de", tmp_path / "out", label_map={"LOC": mapped})
+
+
+def test_labels_that_the_training_data_lacks_are_warned_about(corpus, tmp_path):
+    (corpus / "de/dev.tsv").write_text("Otto\tB-PERSON\nBonn\tB-LOC\n", encoding="utf8")
+    (corpus / "en/dev.tsv").write_text("Otto\tB-MISC\n", encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert "no training data has: PERSON." in report.target.splits["dev"].warnings[0]
+    assert "no training data has: MISC." in report.source.splits["dev"].warnings[0]
+
+
+def test_texts_without_spans_in_an_annotated_file(corpus, tmp_path):
+    (corpus / "en/train.tsv").unlink()
+    (corpus / "en/train.jsonl").write_text(
+        '{"text": "No."}\n{"text": "Anna", "spans": [[0, 4, "PER"]]}', encoding="utf8"
+    )
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"]
+    assert report.warnings == ["1 of 2 texts have no annotation: taken to hold no entity."]
+    assert all(doc.has_annotation("ENT_IOB") for doc in load(tmp_path / "out/en/train.spacy"))
+
+
+def test_a_target_test_set_without_labels_is_warned_about(corpus, tmp_path):
+    (corpus / "de/test.txt").write_text("Otto ruft.\n", encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["test"]
+    assert report.warnings == ["has no entities: nothing can be scored on it."]
+    assert not load(tmp_path / "out/de/test.spacy")[0].has_annotation("ENT_IOB")
+
+
+def test_report_as_table_and_as_json(corpus, tmp_path):
+    (corpus / "en/dev.tsv").write_text("Anna [b]\tB-MISC\n", encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(report)
+    text = console.export_text()
+    for expected in ("en/train.tsv", "LOC 1, PER 1", "IOB2", "not annotated", "MISC"):
+        assert expected in text
+    saved = json.loads((tmp_path / "out/en/convert.json").read_text(encoding="utf8"))
+    assert saved["splits"]["train"]["entities"] == {"LOC": 1, "PER": 1}
+    assert str(tmp_path) not in json.dumps(saved)
+
+
+def broken(name, content):
+    def break_corpus(corpus):
+        path = corpus / name
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
+
+    return break_corpus
+
+
+@pytest.mark.parametrize(
+    ("break_corpus", "message"),
+    [
+        (broken("de/dev.tsv", "Otto\tB-PER\nruft\n"), r"dev\.tsv:2: 1 column"),
+        (broken("en/dev.tsv", "Otto\tB-PER\n\nAnna\tX-PER\n"), r"dev\.tsv:3: 'Anna' has the unknown tag 'X-PER'"),
+        (broken("en/dev.tsv", "Otto\tB-PER\nAnna\tPERR\n"), r"dev\.tsv:2: 'Anna' has the unknown tag 'PERR'.*IOB2"),
+        (broken("en/train.tsv", b"M\xfcnchen\tB-LOC\n"), r"train\.tsv:1: byte 1 .* not UTF-8"),
+        (broken("de/train.tsv", ""), r"train\.tsv is empty"),
+        (broken("en/dev.tsv", None), r"en has no file 'dev\.<ext>'; there is train\.tsv"),
+        (broken("de/train.tsv", None), r"de has no file 'train\.<ext>'; there is dev\.tsv"),
+        (broken("en/train.jsonl", "{}"), r"two files for 'train': train\.jsonl, train\.tsv"),
+        (broken("en/train.tsv", "Anna\tO\n"), r"train\.tsv has 1 sentences and not one entity"),
+        (broken("en/dev.tsv", "Anna\n"), r"dev\.tsv has no annotation, but the source"),
+        (broken("de/dev.jsonl", '{"text": "a"'), "two files"),
+    ],
+)
+def test_errors_leave_earlier_output_untouched(corpus, tmp_path, break_corpus, message):
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    before = snapshot(tmp_path / "out")
+    (corpus / "en/train.tsv").write_text(EN + "\nMore\tO\n", encoding="utf8")
+    break_corpus(corpus)
+    with pytest.raises(ProKDError, match=message):
+        convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_missing_folders(corpus, tmp_path):
+    with pytest.raises(ProKDError, match="no folder 'fr'; there is de, en"):
+        convert_corpus(corpus, "en", "fr", tmp_path / "out")
+    with pytest.raises(ProKDError, match="no folder 'nowhere'"):
+        convert_corpus(tmp_path / "nowhere", "en", "de", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_language_twice(corpus, tmp_path):
+    with pytest.raises(ProKDError, match="both 'en'"):
+        convert_corpus(corpus, "en", "en", tmp_path / "out")
+
+
+def test_output_into_the_corpus(corpus):
+    before = snapshot(corpus)
+    with pytest.raises(ProKDError, match="the same folder"):
+        convert_corpus(corpus, "en", "de", corpus)
+    assert snapshot(corpus) == before
+
+
+def test_a_label_map_that_drops_everything_is_named(corpus, tmp_path):
+    with pytest.raises(ProKDError, match="label map drops LOC, PER"):
+        convert_corpus(corpus, "en", "de", tmp_path / "out", label_map={"LOC": None, "PER": None})
+
+
+def test_a_text_too_long_for_the_pipeline(corpus, tmp_path):
+    nlp = spacy.blank("xx")
+    nlp.max_length = 10
+    (corpus / "de/train.tsv").unlink()
+    (corpus / "de/train.txt").write_text("Otto\nOtto arbeitet\n", encoding="utf8")
+    with pytest.raises(ProKDError, match=r"train\.txt:2: a text of 13 characters"):
+        convert_corpus(corpus, "en", "de", tmp_path / "out", nlp=nlp)
+
+
+def test_a_full_disk_leaves_earlier_output_whole(corpus, tmp_path, monkeypatch):
+    convert_language(corpus, "en", tmp_path / "out", unlabelled_train=False)
+    before = snapshot(tmp_path / "out")
+    write_bytes = Path.write_bytes
+
+    def fail_on_report(path, content):
+        if path.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    write_all(corpus, {"en/train.tsv": EN + EN})
+    monkeypatch.setattr(Path, "write_bytes", fail_on_report)
+    with pytest.raises(ProKDError, match="Cannot write to .*No space left"):
+        convert_language(corpus, "en", tmp_path / "out", unlabelled_train=False)
+    assert snapshot(tmp_path / "out") == before

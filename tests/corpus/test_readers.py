@@ -1,0 +1,127 @@
+"""The registered corpus reader."""
+
+from __future__ import annotations
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin
+
+from spacy_prokd.corpus import read_corpus
+from spacy_prokd.errors import ProKDError
+
+
+@pytest.fixture
+def nlp():
+    return spacy.blank("xx")
+
+
+@pytest.fixture
+def save(nlp, tmp_path):
+    def save_docs(name, *texts, annotated=True):
+        docs = []
+        for text in texts:
+            words = text.split()
+            docs.append(
+                Doc(nlp.vocab, words=words, ents=["B-PER"] + ["O"] * (len(words) - 1) if annotated and words else None)
+            )
+            docs[-1].user_data["prokd_soft"] = text.encode("utf8") + b"\x00\xff"
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        DocBin(docs=docs, store_user_data=True).to_disk(path)
+        return path
+
+    return save_docs
+
+
+def words(examples):
+    return [[word.text for word in example.predicted] for example in examples]
+
+
+def test_it_is_registered_and_resolves_from_a_config(nlp, save):
+    config = {"corpus": {"@readers": "spacy-prokd.Corpus.v1", "path": str(save("a.spacy", "Anna lebt"))}}
+    assert words(spacy.registry.resolve(config)["corpus"](nlp)) == [["Anna", "lebt"]]
+
+
+def test_predicted_has_the_words_of_the_reference_and_no_annotation(nlp, tmp_path):
+    doc = Doc(nlp.vocab, words=["U.S.", "-", "Firma", "z.B", "."], spaces=[False, False, True, False, False])
+    doc.set_ents([doc[0:1]])
+    DocBin(docs=[doc]).to_disk(tmp_path / "a.spacy")
+    (example,) = read_corpus(nlp, tmp_path / "a.spacy")
+    assert [word.text_with_ws for word in example.predicted] == [word.text_with_ws for word in example.reference]
+    assert not example.predicted.has_annotation("ENT_IOB")
+    assert example.alignment.x2y.lengths.tolist() == [1] * 5
+
+
+def test_soft_labels_survive_on_the_reference(nlp, save):
+    examples = list(read_corpus(nlp, save("a.spacy", "Anna lebt", "Otto")))
+    assert [example.reference.user_data["prokd_soft"] for example in examples] == [
+        b"Anna lebt\x00\xff",
+        b"Otto\x00\xff",
+    ]
+    assert [example.reference.ents[0].text for example in examples] == ["Anna", "Otto"]
+
+
+def test_a_folder_of_shards_is_read_in_order(nlp, save):
+    folder = save("soft/0002.spacy", "b c").parent
+    save("soft/0001.spacy", "a")
+    (folder / ".0003.spacy").write_bytes(b"still being written")
+    (folder / "labels.json").write_text("[]", encoding="utf8")
+    assert words(read_corpus(nlp, folder)) == [["a"], ["b", "c"]]
+
+
+def test_unlabelled_docs_follow_without_annotation(nlp, save):
+    labelled, other = save("a.spacy", "Anna"), save("b.spacy", "Otto ruft")
+    first, second = read_corpus(nlp, labelled, unlabelled=other)
+    assert first.reference.has_annotation("ENT_IOB")
+    assert [word.text for word in second.reference] == ["Otto", "ruft"]
+    assert not second.reference.has_annotation("ENT_IOB")
+    assert not second.reference.user_data
+
+
+def test_empty_docs_are_skipped(nlp, save):
+    assert words(read_corpus(nlp, save("a.spacy", "", "Anna", "", "Otto", ""))) == [["Anna"], ["Otto"]]
+
+
+@pytest.mark.parametrize(("min_examples", "n_examples"), [(0, 3), (3, 3), (4, 6), (6, 6), (7, 9)])
+def test_a_small_corpus_is_repeated_whole(nlp, save, min_examples, n_examples):
+    paths = save("a.spacy", "a", "b"), save("b.spacy", "c")
+    read = words(read_corpus(nlp, *paths, min_examples=min_examples))
+    assert read == [["a"], ["b"], ["c"]] * (n_examples // 3)
+
+
+def test_limit_counts_each_path(nlp, save):
+    paths = save("a.spacy", "", "a", "b"), save("b.spacy", "c", "d")
+    assert words(read_corpus(nlp, *paths, limit=1)) == [["a"], ["c"]]
+
+
+def test_it_can_be_read_again(nlp, save):
+    config = {"corpus": {"@readers": "spacy-prokd.Corpus.v1", "path": str(save("a.spacy", "Anna"))}}
+    corpus = spacy.registry.resolve(config)["corpus"]
+    assert words(corpus(nlp)) == words(corpus(nlp)) == [["Anna"]]
+
+
+def test_spacy_trains_on_repeated_examples(nlp, save):
+    ner = nlp.add_pipe("ner")
+    ner.add_label("PER")
+    examples = list(read_corpus(nlp, save("a.spacy", "Anna lebt"), min_examples=4))
+    nlp.initialize(lambda: examples)
+    assert nlp.update(examples)["ner"] >= 0
+
+
+def test_no_path_is_an_error_when_it_is_called(nlp):
+    config = {"corpus": {"@readers": "spacy-prokd.Corpus.v1", "path": None}}
+    corpus = spacy.registry.resolve(config)["corpus"]
+    with pytest.raises(ProKDError, match="has no path.*--paths.train"):
+        next(corpus(nlp))
+
+
+def test_bad_paths(nlp, tmp_path, save):
+    with pytest.raises(ProKDError, match="missing.spacy does not exist. Run `spacy-prokd convert`"):
+        next(read_corpus(nlp, tmp_path / "missing.spacy"))
+    with pytest.raises(ProKDError, match="has no .spacy files"):
+        next(read_corpus(nlp, tmp_path))
+    (tmp_path / "text.spacy").write_text("Anna\tO", encoding="utf8")
+    with pytest.raises(ProKDError, match="text.spacy is not a readable .spacy file"):
+        next(read_corpus(nlp, tmp_path / "text.spacy"))
+    with pytest.raises(ProKDError, match="has no Docs with words"):
+        next(read_corpus(nlp, save("empty.spacy", "", "")))
