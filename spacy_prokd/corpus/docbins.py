@@ -21,7 +21,11 @@ def load_docs(path: Path, vocab: Vocab) -> list[Doc]:
     RAISES (ProKDError): If the file is no DocBin.
     """
     try:
-        return list(DocBin().from_disk(path).get_docs(vocab))
+        doc_bin = DocBin().from_disk(path)
+        if len(set(doc_bin.attrs)) < len(doc_bin.attrs):
+            # spaCy checks that heads lie inside the Doc in the first such column only, and follows the last.
+            raise ValueError("an attribute occurs twice")
+        return list(doc_bin.get_docs(vocab))
     except OSError:
         raise
     except Exception as error:  # broken bytes raise whatever the place where they break makes of them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def test_a_target_test_set_without_labels_is_warned_about(corpus, tmp_path):
 def test_report_as_table_and_as_json(corpus, tmp_path):
     (corpus / "en/dev.tsv").write_text("Anna [b]\tB-MISC\n", encoding="utf8")
     report = convert_corpus(corpus, "en", "de", tmp_path / "out")
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(report)
     text = console.export_text()
     for expected in ("en/train.tsv", "LOC 1, PER 1", "IOB2", "not annotated", "MISC"):
