@@ -90,7 +90,7 @@ def from_iob2(tags, scheme):
     converted = []
     for tag, before, after in zip(tags, ["O", *tags], [*tags[1:], "O"], strict=False):
         prefix, _, label = tag.partition("-")
-        first, last = prefix == "B", not after == f"I-{label}"
+        first, last = prefix == "B", after != f"I-{label}"
         touches = before.partition("-")[2] == label
         if tag == "O":
             converted.append("O")

@@ -292,6 +292,6 @@ def test_a_full_disk_leaves_earlier_output_whole(corpus, tmp_path, monkeypatch):
 
     write_all(corpus, {"en/train.tsv": EN + EN})
     monkeypatch.setattr(Path, "write_bytes", fail_on_report)
-    with pytest.raises(ProKDError, match="Cannot write to .*No space left"):
+    with pytest.raises(ProKDError, match=r"Cannot write to .*No space left"):
         convert_language(corpus, "en", tmp_path / "out", unlabelled_train=False)
     assert snapshot(tmp_path / "out") == before

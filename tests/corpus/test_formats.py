@@ -217,10 +217,10 @@ def test_partial_annotation_is_warned_about(tmp_path):
 
 
 def test_damaged_docbin(write, tmp_path):
-    with pytest.raises(ProKDError, match="a.spacy is not a readable .spacy file"):
+    with pytest.raises(ProKDError, match=r"a.spacy is not a readable .spacy file"):
         read_file(write("a.spacy", b"Anna\tO"))
     DocBin(docs=[]).to_disk(tmp_path / "b.spacy")
-    with pytest.raises(ProKDError, match="b.spacy has no Docs"):
+    with pytest.raises(ProKDError, match=r"b.spacy has no Docs"):
         read_file(tmp_path / "b.spacy")
 
 
@@ -236,7 +236,7 @@ def test_a_split_is_found_in_any_format(write, tmp_path, extension):
 def test_two_files_for_a_split(write, tmp_path):
     write("train.tsv", "")
     write("train.jsonl", "")
-    with pytest.raises(ProKDError, match="two files for 'train': train.jsonl, train.tsv"):
+    with pytest.raises(ProKDError, match=r"two files for 'train': train.jsonl, train.tsv"):
         find_split(tmp_path, "train")
 
 

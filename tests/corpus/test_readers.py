@@ -111,17 +111,17 @@ def test_spacy_trains_on_repeated_examples(nlp, save):
 def test_no_path_is_an_error_when_it_is_called(nlp):
     config = {"corpus": {"@readers": "spacy-prokd.Corpus.v1", "path": None}}
     corpus = spacy.registry.resolve(config)["corpus"]
-    with pytest.raises(ProKDError, match="has no path.*--paths.train"):
+    with pytest.raises(ProKDError, match=r"has no path.*--paths.train"):
         next(corpus(nlp))
 
 
 def test_bad_paths(nlp, tmp_path, save):
-    with pytest.raises(ProKDError, match="missing.spacy does not exist. Run `spacy-prokd convert`"):
+    with pytest.raises(ProKDError, match=r"missing.spacy does not exist. Run `spacy-prokd convert`"):
         next(read_corpus(nlp, tmp_path / "missing.spacy"))
-    with pytest.raises(ProKDError, match="has no .spacy files"):
+    with pytest.raises(ProKDError, match=r"has no .spacy files"):
         next(read_corpus(nlp, tmp_path))
     (tmp_path / "text.spacy").write_text("Anna\tO", encoding="utf8")
-    with pytest.raises(ProKDError, match="text.spacy is not a readable .spacy file"):
+    with pytest.raises(ProKDError, match=r"text.spacy is not a readable .spacy file"):
         next(read_corpus(nlp, tmp_path / "text.spacy"))
     with pytest.raises(ProKDError, match="has no Docs with words"):
         next(read_corpus(nlp, save("empty.spacy", "", "")))
