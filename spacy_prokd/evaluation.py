@@ -36,7 +36,8 @@ def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> d
     data_path (Path): A .spacy file of labelled documents. Documents without labels are not scored.
     output_path (Path): The JSON file to write; it appears whole or not at all.
     RETURNS (dict[str, Any]): What the file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
-        (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `sentences`, `words` and
+        (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `data` (language and
+        split), `sentences`, `words` and
         `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`, `seed`,
         `versions`; `seconds` that tagging took and `words_per_second`. Scores are 0 to 1.
     RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
@@ -63,6 +64,7 @@ def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> d
         },
         "token_f": scores["token_f"],
         "seqeval_f": seqeval_f,
+        "data": f"{data_path.parent.name} {data_path.stem}",
         "sentences": len(references),
         "words": n_words,
         "entities": support.total(),
@@ -76,6 +78,22 @@ def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> d
     with atomic_file(output_path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
     return metrics
+
+
+def choose_data(corpus: Path, source_lang: str, target_lang: str) -> Path:
+    """Choose what to score on: the target's test or dev split, else the source's dev.
+
+    Who has plain target text alone still wants to know that training went well; the metrics say what was scored.
+
+    corpus (Path): The folder of a converted corpus, with a folder for each language.
+    RETURNS (Path): A .spacy file.
+    RAISES (ProKDError): If there is none.
+    """
+    candidates = [(target_lang, "test"), (target_lang, "dev"), (source_lang, "dev")]
+    for lang, split in candidates:
+        if (path := corpus / lang / f"{split}.spacy").is_file():
+            return path
+    raise ProKDError(f"{corpus} has nothing to score on: run `spacy-prokd convert` first.")
 
 
 def get_seqeval_f(examples: list[Example]) -> float:

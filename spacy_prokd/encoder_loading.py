@@ -1,0 +1,134 @@
+"""Where an encoder's weights come from: a Hugging Face folder or a hub name, read once at initialize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import spacy
+from spacy.language import Language
+from thinc.api import Model
+
+from . import bundled_encoder
+from .errors import ProKDError
+from .files import atomic_folder
+
+
+@spacy.registry.callbacks("spacy-prokd.load_encoder.v1")
+def load_encoder(name: str) -> Callable[[Model], Model]:
+    """A callback that fills every TransformerEncoder of a model with pretrained weights.
+
+    name (str): A local folder (config.json, model.safetensors, tokenizer.json) or a hub name.
+    RETURNS (Callable): Called with the model by `prokd_ner.initialize`.
+    """
+
+    def load(model: Model) -> Model:
+        encoders = [node for node in model.walk() if node.name == "transformer_encoder"]
+        if not encoders:
+            raise ProKDError(
+                f"An encoder is named ('{name}') but the model has no spacy-prokd.TransformerEncoder.v1 to put it in: "
+                "remove [initialize.components.prokd_ner.encoder] or change the tok2vec."
+            )
+        for node in encoders:
+            encoder = read_encoder(name, **node.attrs["settings"])
+            node.shims[0].module = encoder
+            node.set_dim("nO", encoder.width)
+        return model
+
+    return load
+
+
+def read_encoder(name: str, **settings: object):
+    """Read an encoder and its tokenizer.
+
+    name (str): A local folder or a hub name.
+    settings: Of `WordEncoder`: frozen_layers, max_length, max_batch_pieces, precision.
+    RETURNS (WordEncoder): On the CPU.
+    RAISES (ProKDError): If it is not there, has no fast tokenizer, or has no safetensors.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    from .network.encoder import WordEncoder, model_options, prepare_config
+
+    folder = Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+    elif folder.is_absolute() or name.startswith((".", "~")) or len(folder.parts) > 2:
+        raise ProKDError(f"The encoder folder {name} does not exist. `spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one.")
+    with _readable(name):
+        config = AutoConfig.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
+        prepare_config(config)
+        # safetensors only: a pickle could run code
+        transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True, **model_options(config))
+    if not tokenizer.is_fast:
+        raise ProKDError(f"The encoder '{name}' has no fast tokenizer (tokenizer.json); choose one that has.")
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and settings["max_length"] > positions:
+        raise ProKDError(f"max_length = {settings['max_length']}, but the encoder '{name}' reads {positions} pieces at most.")
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    unk = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
+    return WordEncoder(transformer, tokenizer.backend_tokenizer, pad_id=pad, unk_id=unk, **settings)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ProKDError(f"{folder} is no encoder: it has no config.json. `spacy-prokd encoder {bundled_encoder.NAME} {folder}` makes the bundled one.")
+    files = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json")
+    if not any((folder / name).is_file() for name in files):
+        raise ProKDError(
+            f"{folder} has no tokenizer (looked for {', '.join(files)}). Save it beside the weights with "
+            "tokenizer.save_pretrained(folder)."
+        )
+
+
+@spacy.registry.callbacks("spacy-prokd.describe.v1")
+def describe(encoder: str, source_lang: str, target_lang: str) -> Callable[[Language], Language]:
+    """A callback for `training.before_to_disk` that says in the pipeline's meta where its knowledge comes from.
+
+    encoder (str): The hub name or folder; of a folder only its name is kept, no path of this machine.
+    """
+    name = Path(encoder).name if Path(encoder).is_dir() else encoder
+
+    def write(nlp: Language) -> Language:
+        nlp.meta["spacy_prokd"] = {"encoder": name, "source_lang": source_lang, "target_lang": target_lang}
+        return nlp
+
+    return write
+
+
+def fetch_encoder(name: str, output: Path) -> Path:
+    """Write an encoder as an ordinary Hugging Face folder; nothing downstream knows where it came from.
+
+    name (str): `multilingual-e5-small` for the bundled one, else a local folder or a hub name.
+    output (Path): The folder; it appears whole or not at all.
+    RETURNS (Path): `output`.
+    RAISES (ProKDError): If it cannot be read.
+    """
+    if name == bundled_encoder.NAME:
+        return bundled_encoder.build_bundled_encoder(output)
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    if Path(name).is_dir():
+        _check_folder(Path(name))
+    with _readable(name):
+        config = AutoConfig.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
+        transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True)
+    with atomic_folder(output) as temporary:
+        tokenizer.save_pretrained(temporary)
+        transformer.save_pretrained(temporary, safe_serialization=True)
+    return output
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ProKDError(
+            f"The encoder '{name}' could not be read: {str(error).splitlines()[0]} Name a folder with config.json, "
+            f"model.safetensors and tokenizer.json, or a hub model while there is a network; "
+            f"`spacy-prokd encoder {bundled_encoder.NAME} FOLDER` makes a folder without either."
+        ) from error

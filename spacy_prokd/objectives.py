@@ -1,0 +1,280 @@
+"""Which loss falls on which words: the teacher's and the student's objective. The paper's ablations are their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple, Protocol
+
+import spacy
+import torch
+from torch import Tensor
+
+from .architectures import TaggerOutput
+from .errors import ProKDError
+from .network.head import TagHead
+from .network.losses import (
+    Reduction,
+    class_alignment,
+    cross_entropy,
+    distillation,
+    distillation_weight,
+    student_loss,
+)
+from .network.prototypes import (
+    ClassSums,
+    Distance,
+    class_sums,
+    distances,
+    hybrid,
+    prototype_probabilities,
+    sharpen,
+    straight_through,
+)
+
+
+class Batch(NamedTuple):
+    """What is known of the words of some docs.
+
+    classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
+    soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities.
+    """
+
+    classes: Tensor
+    soft: Tensor | None
+
+
+class Progress(NamedTuple):
+    """How far training is: `epoch` of `epochs`, counted from 0, and the share of this epoch that is done."""
+
+    epoch: int
+    epochs: int
+    share: float
+
+
+Pass = Callable[[], Iterable[tuple[TaggerOutput, Batch]]]
+
+
+class Objective(Protocol):
+    """What the pipe asks of an objective. `losses` holds "loss", whose gradient is taken, and named parts of it."""
+
+    needs_soft_labels: bool
+
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
+        """Called before each epoch; `corpus` is a full pass without dropout and gradients."""
+
+    def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """The losses of one batch."""
+
+
+@spacy.registry.misc("spacy-prokd.Teacher.v1")
+def make_teacher(
+    alignment_weight: float = 0.0,
+    tau_align: float = 0.7,
+    gamma: float = 0.005,
+    sharpness: float = 1.0,
+    reduction: Literal["mean", "paper"] = "mean",
+    positive_in_denominator: bool = True,
+    gradient: Literal["straight_through", "gamma"] = "straight_through",
+) -> Teacher:
+    """The teacher's objective (Eq. 7): cross entropy on source words plus alignment of class prototypes.
+
+    alignment_weight (float): Of Eq. 6; 0 leaves it out (the paper's "w/o CA") and then no target text is needed.
+    tau_align (float): Temperature of Eq. 6 (tau 1).
+    gamma (float): Weight of the new value in the target prototypes (Eq. 5).
+    sharpness (float): Power of the weights p of Eq. 4; 1 as printed.
+    reduction (str): "mean" over classes, or "paper": the log of the sum as printed.
+    positive_in_denominator (bool): Of Eq. 6, as in SimCLR; false as printed.
+    gradient (str): "straight_through" the moving average, or through "gamma" as printed.
+    """
+    return Teacher(alignment_weight, tau_align, gamma, sharpness, reduction, positive_in_denominator, gradient)
+
+
+class Teacher:
+    """See `make_teacher`."""
+
+    needs_soft_labels = False
+
+    def __init__(
+        self,
+        alignment_weight: float,
+        tau_align: float,
+        gamma: float,
+        sharpness: float,
+        reduction: Reduction,
+        positive_in_denominator: bool,
+        gradient: str,
+    ) -> None:
+        self.alignment_weight = alignment_weight
+        self.tau_align = tau_align
+        self.gamma = gamma
+        self.sharpness = sharpness
+        self.reduction: Reduction = reduction
+        self.positive_in_denominator = positive_in_denominator
+        self.gradient = gradient
+        self._epoch_sums: ClassSums | None = None
+
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
+        """Source prototypes are the means over the epoch that ended (Eq. 3): no pass of its own is needed."""
+        if self._epoch_sums is not None:
+            head.source.reset(self._epoch_sums)
+        self._epoch_sums = None
+
+    def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Eq. 7: Eq. 1 on words with a gold tag, Eq. 6 between these and the others."""
+        labelled = batch.classes >= 0
+        loss = cross_entropy(output.logits[labelled], batch.classes[labelled])
+        losses = {"cross_entropy": loss.detach()}
+        if self.alignment_weight:
+            alignment = self._alignment(head, output, batch.classes, labelled)
+            # p is noise at first: the weight rises over the first epoch
+            ramp = progress.share if progress.epoch == 0 else 1.0
+            loss = loss + ramp * self.alignment_weight * alignment
+            losses["alignment"] = alignment.detach()
+        return {"loss": loss, **losses}
+
+    def _alignment(self, head: TagHead, output: TaggerOutput, classes: Tensor, labelled: Tensor) -> Tensor:
+        n_classes = output.logits.shape[-1]
+        gold = torch.nn.functional.one_hot(classes[labelled], n_classes).to(output.vectors)
+        source = class_sums(output.vectors[labelled], gold)
+        p = torch.softmax(output.logits[~labelled].detach(), dim=-1)
+        target = class_sums(output.vectors[~labelled], sharpen(p, self.sharpness))
+        self._remember(head, source)
+        head.target.update(_detached(target), self.gamma)
+        both = (source.mass >= 0.5) & (target.mass >= 0.5)  # half a word: less has no direction worth following
+        scale = self.gamma if self.gradient == "gamma" else 1.0
+        z_s = straight_through(head.source, source, scale)[both]
+        z_t = straight_through(head.target, target, scale)[both]
+        return class_alignment(
+            z_s,
+            z_t,
+            self.tau_align,
+            reduction=self.reduction,
+            positive_in_denominator=self.positive_in_denominator,
+        )
+
+    def _remember(self, head: TagHead, source: ClassSums) -> None:
+        source = _detached(source)
+        if self._epoch_sums is None:
+            self._epoch_sums = source
+        else:
+            self._epoch_sums = ClassSums(*(a + b for a, b in zip(self._epoch_sums, source)))
+        if not head.source.from_full_pass:
+            head.source.update(source, 0.0)
+
+
+@spacy.registry.misc("spacy-prokd.Student.v1")
+def make_student(
+    self_training: bool = True,
+    alpha: float | None = None,
+    beta: float = 0.8,
+    tau_proto: float = 0.6,
+    gamma: float = 0.005,
+    prior: bool = True,
+    distance: Literal["euclidean", "cosine"] = "euclidean",
+    sharpness: float | None = None,
+) -> Student:
+    """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
+
+    self_training (bool): False leaves Eq. 11 out (the paper's "w/o ST"), which is plain distillation.
+    alpha (float | None): A fixed weight of distillation ("w/o CL": 0.5); falling as in Eq. 12 if None.
+    beta (float): Share of the prototypes in the pseudo-labels (Eq. 10); 1 leaves the teacher out ("w/o PK").
+    tau_proto (float): Temperature of Eq. 8 (tau 2), in units of the median distance to the nearest prototype.
+    gamma (float): Weight of the new value in the prototypes (Eq. 5), batch by batch; each epoch starts from
+        a full pass.
+    prior (bool): Whether Eq. 8 knows how frequent a class is; false as printed.
+    distance (str): "euclidean" or "cosine".
+    sharpness (float | None): Power of the weights q of Eq. 4; 1 as printed, None for the argmax alone.
+    """
+    power = float("inf") if sharpness is None else sharpness
+    return Student(self_training, alpha, beta, tau_proto, gamma, prior, distance, power)
+
+
+class Student:
+    """See `make_student`."""
+
+    needs_soft_labels = True
+    least_agreement = 0.75  # of the pseudo-labels with the teacher; far below it, prototypes chase their own labels
+
+    def __init__(
+        self,
+        self_training: bool,
+        alpha: float | None,
+        beta: float,
+        tau_proto: float,
+        gamma: float,
+        prior: bool,
+        distance: Distance,
+        sharpness: float,
+    ) -> None:
+        self.self_training = self_training
+        self.alpha = alpha
+        self.beta = beta
+        self.tau_proto = tau_proto
+        self.gamma = gamma
+        self.prior = prior
+        self.distance: Distance = distance
+        self.sharpness = sharpness
+        self.scale = 1.0
+
+    def weight(self, progress: Progress) -> float:
+        """alpha of Eq. 13 in this epoch."""
+        if not self.self_training:
+            return 1.0
+        return distillation_weight(progress.epoch, progress.epochs) if self.alpha is None else self.alpha
+
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
+        """Take the prototypes from a full pass, unless this epoch only distils."""
+        if self.weight(progress) == 1.0:
+            return
+        kept: list[tuple[Tensor, Tensor]] = []
+        sums: ClassSums | None = None
+        for output, batch in corpus():
+            new = class_sums(output.vectors, self._weights(output.logits))
+            sums = new if sums is None else ClassSums(*(a + b for a, b in zip(sums, new)))
+            if len(kept) < 20:  # batches: enough words for the scale and for the guard
+                kept.append((output.vectors, batch.soft))
+        head.target.reset(sums)
+        h, p = (torch.cat(tensors) for tensors in zip(*kept))
+        nearest = distances(h, head.target.prototypes(), self.distance)[:, head.target.present()].min(dim=-1).values
+        self.scale = float(nearest.median().clamp_min(1e-6))
+        self._guard(self._pseudo_labels(head, h, p), p, progress)
+
+    def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Eq. 13."""
+        alpha = self.weight(progress)
+        kd = distillation(output.logits, batch.soft)
+        losses = {"distillation": kd.detach()}
+        if alpha == 1.0:
+            return {"loss": kd, **losses}
+        h = output.vectors.detach()
+        labels = self._pseudo_labels(head, h, batch.soft)
+        st = cross_entropy(output.logits, labels)
+        head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
+        changed = (labels != batch.soft.argmax(dim=-1)).float().mean()
+        return {"loss": student_loss(kd, st, alpha), **losses, "self_training": st.detach(), "relabelled": changed}
+
+    def _weights(self, logits: Tensor) -> Tensor:
+        return sharpen(torch.softmax(logits.detach(), dim=-1), self.sharpness)
+
+    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> Tensor:
+        """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
+        pi = prototype_probabilities(
+            h, head.target, self.tau_proto, prior=self.prior, distance=self.distance, scale=self.scale
+        )
+        return hybrid(pi, p, self.beta).argmax(dim=-1)
+
+    def _guard(self, labels: Tensor, p: Tensor, progress: Progress) -> None:
+        teacher = p.argmax(dim=-1)
+        agreement = float((labels == teacher).float().mean())
+        entities, expected = int((labels > 0).sum()), int((teacher > 0).sum())
+        if agreement < self.least_agreement or (expected and not entities):
+            raise ProKDError(
+                f"Training collapsed before epoch {progress.epoch + 1}: the pseudo-labels agree with the teacher on "
+                f"{agreement:.0%} of the words and call {entities} of {len(labels)} words an entity, the teacher "
+                f"{expected}. Nothing was gained from here on, so training stopped. Use a lower beta or learning "
+                "rate, or objective.self_training = false."
+            )
+
+
+def _detached(sums: ClassSums) -> ClassSums:
+    return ClassSums(sums.vectors.detach(), sums.mass)

@@ -1,0 +1,314 @@
+"""The factory `prokd_ner` and the trainable pipe: spaCy's side of things, no maths."""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+
+from .architectures import TaggerOutput, get_head, gradient_of, leaf
+from .decoding import decode
+from .errors import ProKDError
+from .labels import tags_of
+from .objectives import Batch, Objective, Progress
+from .scoring import make_entity_scorer
+from .soft_labels import get_soft_labels
+from .training_data import gold_classes
+
+SPANS_KEY = "prokd"
+
+DEFAULT_MODEL = Config().from_str(
+    """
+[model]
+@architectures = "spacy-prokd.PrototypeTagger.v1"
+dropout = 0.1
+
+[model.tok2vec]
+@architectures = "spacy.HashEmbedCNN.v2"
+pretrained_vectors = null
+width = 96
+depth = 4
+embed_size = 2000
+window_size = 1
+maxout_pieces = 3
+subword_features = true
+"""
+)["model"]
+
+
+@Language.factory(
+    "prokd_ner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type", "span._.score"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "objective": {"@misc": "spacy-prokd.Teacher.v1"},
+        "threshold": 0.0,
+        "scorer": {"@scorers": "spacy-prokd.entity_scorer.v1"},
+    },
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None, "token_f": None},
+)
+def make_prokd_ner(
+    nlp: Language, name: str, model: Model, objective: Objective, threshold: float, scorer: Optional[Callable]
+) -> ProKDNer:
+    """Make a named entity recognizer that can learn a language from another one's labels.
+
+    model (Model): A spacy-prokd.PrototypeTagger.v1.
+    objective (Objective): spacy-prokd.Teacher.v1 or spacy-prokd.Student.v1; used in training alone.
+    threshold (float): Entities with a lower score are dropped.
+    scorer (Optional[Callable]): For `nlp.evaluate`.
+    """
+    return ProKDNer(nlp.vocab, model, name, objective=objective, threshold=threshold, scorer=scorer)
+
+
+class ProKDNer(TrainablePipe):
+    """Named entity recognizer over BIO tags; teacher and student are both this pipe.
+
+    Entities are in `doc.ents`, and with their probabilities in `doc.spans["prokd"]` and `Span._.score`.
+    Entities that are on the Doc already stay; found ones that overlap them are left out.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "prokd_ner",
+        *,
+        objective: Objective,
+        threshold: float = 0.0,
+        scorer: Optional[Callable] = None,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.objective = objective
+        self.scorer = make_entity_scorer() if scorer is None else scorer
+        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold}
+        self._get_examples: Callable[[], Iterable[Example]] | None = None
+        self._nlp: Language | None = None
+        self._epochs = 1
+        self._examples_an_epoch: float = math.inf
+        self._examples_seen = 0
+        self._epochs_started = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity labels, sorted."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """The labels as `spacy init labels` stores them."""
+        return list(self.labels)
+
+    @property
+    def tags(self) -> list[str]:
+        """The classes: O, then B- and I- of each label."""
+        return tags_of(self.labels)
+
+    def add_label(self, label: str) -> int:
+        """Add a label before initialize.
+
+        RETURNS (int): 1 if it is new, else 0.
+        """
+        if label in self.labels:
+            return 0
+        if self.model.has_dim("nO"):
+            raise ProKDError(f"'{label}' cannot be added to a trained prokd_ner with the labels {', '.join(self.labels)}.")
+        self.cfg["labels"] = sorted([*self.labels, label])
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[list[str]] = None,
+        encoder: Optional[Callable[[Model], Model]] = None,
+        start_from: Optional[str] = None,
+        epochs: int = 1,
+    ) -> None:
+        """Prepare for training.
+
+        get_examples (Callable): Gives all training examples.
+        nlp (Optional[Language]): The pipeline the component is part of.
+        labels (Optional[list[str]]): The entity labels; found in the examples if None.
+        encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
+        start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
+        epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
+        """
+        validate_get_examples(get_examples, "ProKDNer.initialize")
+        found: set[str] = set()
+        n_examples = 0
+        sample: list[Doc] = []
+        for example in get_examples():
+            n_examples += 1
+            found.update(span.label_ for span in example.reference.ents)
+            if len(sample) < 10:
+                sample.append(example.predicted)
+        self.cfg["labels"] = sorted(labels or found or self.labels)
+        if not self.labels:
+            raise ProKDError(
+                "No entity labels: the training corpus has no labelled entity and none were given under "
+                "[initialize.components.prokd_ner] labels."
+            )
+        if unknown := found - set(self.labels):
+            raise ProKDError(f"The corpus has labels {sorted(unknown)} that are not among {list(self.labels)}.")
+        if not self.model.has_dim("nO"):
+            self.model.set_dim("nO", len(self.tags))
+        if start_from is not None:
+            self._load_weights(Path(start_from))
+        elif encoder is not None:
+            encoder(self.model)
+        self.model.initialize(X=sample)
+        self._get_examples, self._nlp = get_examples, nlp
+        self._epochs, self._examples_an_epoch = epochs, n_examples
+        self._examples_seen = self._epochs_started = 0
+
+    def _load_weights(self, pipeline: Path) -> None:
+        folder = pipeline / self.name
+        if not (folder / "cfg").is_file():
+            raise ProKDError(f"{pipeline} is no trained pipeline with a '{self.name}': train the teacher first.")
+        labels = json.loads((folder / "cfg").read_text(encoding="utf8"))["labels"]
+        if labels != list(self.labels):
+            raise ProKDError(
+                f"The labels differ: {pipeline} was trained on {', '.join(labels)}, the corpus has "
+                f"{', '.join(self.labels)}. Convert and label again, or train a new teacher."
+            )
+        self.model.from_disk(folder / "model")
+
+    def predict(self, docs: Iterable[Doc]) -> list[np.ndarray]:
+        """Find the probabilities of the tags.
+
+        RETURNS (list[np.ndarray]): float32 [n_words, n_tags] for each doc, in the order of `tags`.
+        """
+        docs = list(docs)
+        if not any(len(doc) for doc in docs):
+            return [np.zeros((0, len(self.tags)), dtype=np.float32) for _ in docs]
+        output = self.model.predict(docs)
+        probabilities = torch.softmax(output.logits, dim=-1).cpu().numpy()
+        return np.split(probabilities, np.cumsum(output.lengths)[:-1])
+
+    def set_annotations(self, docs: Iterable[Doc], probabilities: list[np.ndarray]) -> None:
+        """Decode the probabilities and set the entities and their scores."""
+        docs = list(docs)
+        decoded = decode(probabilities, self.labels, threshold=self.cfg["threshold"])
+        for doc, scored in zip(docs, decoded):
+            preset = list(doc.ents)
+            taken = {i for span in preset for i in range(span.start, span.end)}
+            spans, scores = [], []
+            for start, end, label, score in scored:
+                # as in spaCy's own ner, no entity begins or ends in white space
+                while start < end and doc[start].is_space:
+                    start += 1
+                while start < end and doc[end - 1].is_space:
+                    end -= 1
+                if start < end and taken.isdisjoint(range(start, end)):
+                    spans.append(Span(doc, start, end, label=label))
+                    scores.append(score)
+            doc.set_ents([*preset, *spans], default="outside")
+            doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=spans, attrs={"scores": scores})
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[dict[str, float]] = None,
+    ) -> dict[str, float]:
+        """Learn from a batch. Which loss falls on which doc is the objective's business.
+
+        losses (Optional[dict]): Gets the whole loss under the pipe's name, its parts under `<name>.<part>`.
+        RETURNS (dict): `losses`.
+        RAISES (ProKDError): If the loss is not a number, or the objective finds that training collapsed.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "ProKDNer.update")
+        if not any(len(example.predicted) for example in examples):
+            return losses
+        progress = self._advance(len(examples))
+        set_dropout_rate(self.model, drop)
+        output, backprop = self.model.begin_update([example.predicted for example in examples])
+        output = leaf(output)
+        named = self.objective.losses(get_head(self.model), output, self._batch(examples, output), progress)
+        total = named.pop("loss")
+        if not torch.isfinite(total):
+            raise ProKDError(
+                f"Training stopped: the loss became {float(total)} in epoch {progress.epoch + 1}. "
+                "Use a lower learning rate (training.optimizer.learn_rate) or precision = fp32."
+            )
+        backprop(gradient_of(total, output))
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        losses[self.name] += float(total.detach())
+        for part, value in named.items():
+            key = f"{self.name}.{part}"
+            losses[key] = losses.get(key, 0.0) + float(value)
+        return losses
+
+    def _advance(self, n_examples: int) -> Progress:
+        """Count examples; where a new epoch begins, let the objective prepare it."""
+        epoch = min(int(self._examples_seen / self._examples_an_epoch), self._epochs - 1)
+        share = min(self._examples_seen / self._examples_an_epoch - epoch, 1.0)
+        progress = Progress(epoch, self._epochs, share)
+        if self._epochs_started <= epoch:
+            self._epochs_started = epoch + 1
+            self.objective.start_epoch(get_head(self.model), progress, self._corpus_pass)
+        self._examples_seen += n_examples
+        return progress
+
+    def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
+        """The outputs for the whole training corpus, without dropout and gradients."""
+        assert self._get_examples is not None
+        for examples in util.minibatch(self._get_examples(), 128):
+            docs = [example.predicted for example in examples]
+            for _name, pipe in self._upstream():
+                docs = list(pipe.pipe(docs))
+            output = self.model.predict(docs)
+            yield output, self._batch(examples, output)
+
+    def _upstream(self) -> Iterator[tuple[str, Any]]:
+        """The pipes that a listener inside our model may listen to."""
+        for name, pipe in self._nlp.pipeline if self._nlp is not None else []:
+            if pipe is self:
+                return
+            if hasattr(pipe, "listeners"):
+                yield name, pipe
+
+    def _batch(self, examples: list[Example], output: TaggerOutput) -> Batch:
+        device = output.logits.device
+        classes = torch.from_numpy(gold_classes(examples, self.labels)).to(device)
+        if not self.objective.needs_soft_labels:
+            return Batch(classes, None)
+        soft = np.concatenate([get_soft_labels(example.reference, len(self.tags)) for example in examples])
+        return Batch(classes, torch.from_numpy(soft).to(device))
+
+
+def get_span_score(span: Span) -> float | None:
+    """The probability of an entity that prokd_ner found; None for any other span."""
+    group = span.doc.spans.get(SPANS_KEY)
+    if not group or "scores" not in group.attrs:
+        return None
+    i = bisect_left(group, span.start, key=lambda found: found.start)
+    if i < len(group) and group[i] == span:
+        return group.attrs["scores"][i]
+    return None
+
+
+if not Span.has_extension("score"):
+    Span.set_extension("score", getter=get_span_score)

@@ -1,0 +1,110 @@
+"""PyTorch modules inside Thinc models: stepped by a fused torch optimizer, saved as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import safetensors.torch
+import srsly
+import torch
+from thinc.api import Optimizer, get_torch_default_device
+from thinc.shims import Shim
+from torch import Tensor, nn
+
+
+class TorchShim(Shim):
+    """Holds a module that has a `config` (JSON types) and can be built from one.
+
+    The module is absent until the model is initialised or loaded. spaCy's optimizer settings (learning
+    rate and its schedule, betas, eps, L2, grad_clip) drive torch's fused AdamW; grad_clip bounds the norm
+    over all parameters of the module, where Thinc's bounds each parameter's own.
+
+    build (Callable): Makes the module, without its weights, from its config.
+    """
+
+    def __init__(self, build: Callable[[dict[str, Any]], nn.Module]) -> None:
+        super().__init__(None)
+        self._build = build
+
+    @property
+    def module(self) -> nn.Module | None:
+        return self._model
+
+    @module.setter
+    def module(self, module: nn.Module) -> None:
+        self._model = module.to(get_torch_default_device())
+        self._optimizer = None
+
+    def predict(self, *args: Any) -> Any:
+        """Call the module without dropout and without gradients."""
+        self._model.eval()
+        with torch.no_grad():
+            return self._model(*args)
+
+    def begin_update(self, *args: Any) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Call the module for training.
+
+        RETURNS (tuple): Its output and a function that takes the output's gradient and adds to those of
+            the parameters (and of tensors among the arguments).
+        """
+        self._model.train()
+        with torch.enable_grad():
+            output = self._model(*args)
+
+        def backprop(gradient: Tensor) -> None:
+            if output.requires_grad:
+                torch.autograd.backward(output, gradient.to(output))
+
+        return output, backprop
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Step the parameters that have a gradient."""
+        if self._model is None or all(p.grad is None for p in self._model.parameters()):
+            return
+        if self._optimizer is None:
+            self._optimizer = torch.optim.AdamW(parameter_groups(self._model), fused=True)
+        for group in self._optimizer.param_groups:
+            group["lr"] = optimizer.learn_rate
+            group["betas"] = (optimizer.b1, optimizer.b2)
+            group["eps"] = optimizer.eps
+            group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
+        if optimizer.grad_clip:
+            nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Averages of parameters are Thinc's own business; torch's parameters have none."""
+        yield
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None:
+            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+    def to_bytes(self) -> bytes:
+        """Config and weights; the weights are safetensors, so loading them runs no code."""
+        if self._model is None:
+            return srsly.msgpack_dumps(None)
+        state = {name: value.detach().cpu().contiguous() for name, value in self._model.state_dict().items()}
+        return srsly.msgpack_dumps({"config": self._model.config, "weights": safetensors.torch.save(state)})
+
+    def from_bytes(self, data: bytes) -> TorchShim:
+        message = srsly.msgpack_loads(data)
+        if message is not None:
+            module = self._build(message["config"])
+            module.load_state_dict(safetensors.torch.load(message["weights"]))
+            self.module = module
+        return self
+
+
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices decay, biases and layer norms do not."""
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "decays": True},
+        {"params": [p for p in trainable if p.ndim <= 1], "decays": False},
+    ]
+    return [group for group in groups if group["params"]]

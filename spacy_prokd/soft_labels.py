@@ -1,0 +1,144 @@
+"""The label step: the teacher's probabilities for target text, computed once and stored with each Doc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import spacy
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.util import minibatch
+
+from .errors import ProKDError
+from .files import atomic_file
+
+SOFT_KEY = "prokd_soft"
+SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
+
+
+def set_soft_labels(doc: Doc, p: np.ndarray) -> None:
+    """Store probabilities [n_words, n_tags] with a Doc, as raw little-endian float16."""
+    doc.user_data[SOFT_KEY] = p.astype("<f2").tobytes()
+
+
+def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
+    """The probabilities stored with a Doc.
+
+    RETURNS (np.ndarray): float32 [n_words, n_tags].
+    RAISES (ProKDError): If there are none, or for another number of tags.
+    """
+    raw = doc.user_data.get(SOFT_KEY)
+    if raw is None:
+        raise ProKDError("The student trains on soft labels, but a text has none: run `spacy-prokd label` on the corpus first.")
+    if len(raw) != 2 * len(doc) * n_tags:
+        raise ProKDError(
+            f"A text of {len(doc)} words has {len(raw)} bytes of soft labels, not the {2 * len(doc) * n_tags} of {n_tags} "
+            "tags: the corpus was labelled by a teacher with other labels. Label it again."
+        )
+    return np.frombuffer(raw, dtype="<f2").reshape(len(doc), n_tags).astype(np.float32)
+
+
+def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_size: int = 256) -> int:
+    """Label a corpus with the average of some teachers' probabilities.
+
+    The output is a folder of shards; a stopped run goes on with the next shard. `labels.json`, which
+    `spacy.read_labels.v1` reads, is written last: without it the folder is not complete.
+
+    teachers (Sequence[Path]): Saved pipelines with a prokd_ner, all with the same labels.
+    corpus (Path): A .spacy file of target text.
+    output (Path): The folder to fill.
+    batch_size (int): Docs a batch.
+    RETURNS (int): How many docs there are.
+    RAISES (ProKDError): If the teachers' labels differ, or a path is not what it should be.
+    """
+    pipelines = [_load(path) for path in teachers]
+    labels = _common_labels(teachers, pipelines)
+    if not corpus.is_file():
+        raise ProKDError(f"There is no corpus {corpus}: run `spacy-prokd convert` first.")
+    docs = DocBin().from_disk(corpus)
+    output.mkdir(parents=True, exist_ok=True)
+    settings = {"teachers": [_fingerprint(path) for path in teachers], "corpus": _fingerprint(corpus)}
+    _forget_if_changed(output, settings)
+    columns = (
+        TextColumn("label"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} texts/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task("label", total=len(docs), rate="-")
+        for i, shard in enumerate(minibatch(docs.get_docs(pipelines[0].vocab), SHARD_SIZE)):
+            path = output / f"{i:05d}.spacy"
+            if not path.exists():
+                _label_shard(pipelines, shard, path, batch_size)
+            progress.advance(task, len(shard))
+            speed = progress.tasks[task].speed
+            progress.update(task, rate=f"{speed:,.0f}" if speed else "-")
+    with atomic_file(output / "labels.json") as temporary:
+        temporary.write_text(json.dumps(labels), encoding="utf8")
+    return len(docs)
+
+
+def _load(path: Path) -> Language:
+    if not (path / "prokd_ner").is_dir():
+        raise ProKDError(f"{path} is no trained pipeline with a prokd_ner: train the teacher first.")
+    return spacy.load(path)
+
+
+def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> list[str]:
+    labels = [list(nlp.get_pipe("prokd_ner").labels) for nlp in pipelines]
+    for path, others in zip(teachers, labels):
+        if others != labels[0]:
+            raise ProKDError(
+                f"The teachers' labels differ: {teachers[0]} has {', '.join(labels[0])}; {path} has {', '.join(others)}. "
+                "Train them on the same labels (see the label map of `spacy-prokd convert`)."
+            )
+    return labels[0]
+
+
+def _label_shard(pipelines: Sequence[Language], docs: Sequence[Doc], path: Path, batch_size: int) -> None:
+    shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
+    for batch in minibatch(docs, batch_size):
+        for doc, p in zip(batch, _average(pipelines, batch)):
+            plain = Doc(doc.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+            set_soft_labels(plain, p)
+            shard.add(plain)
+    with atomic_file(path) as temporary:
+        shard.to_disk(temporary)
+
+
+def _average(pipelines: Sequence[Language], docs: Sequence[Doc]) -> Iterator[np.ndarray]:
+    predictions = []
+    for nlp in pipelines:
+        # docs are tokenised already: run the pipes up to prokd_ner, listeners need them
+        for name, pipe in nlp.pipeline:
+            if name == "prokd_ner":
+                predictions.append(pipe.predict(docs))
+                break
+            docs = list(pipe.pipe(docs))
+    for of_one_doc in zip(*predictions):
+        yield np.mean(of_one_doc, axis=0)
+
+
+def _fingerprint(path: Path) -> list[object]:
+    """Tells whether a teacher or corpus is the one that earlier shards were made with."""
+    file = path / "prokd_ner" / "model" if path.is_dir() else path
+    stat = file.stat()
+    return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _forget_if_changed(output: Path, settings: dict[str, object]) -> None:
+    """Delete the shards of another teacher or corpus."""
+    record = output / ".settings.json"
+    if not record.exists() or json.loads(record.read_text(encoding="utf8")) != settings:
+        for old in [*output.glob("*.spacy"), output / "labels.json"]:
+            old.unlink(missing_ok=True)
+        with atomic_file(record) as temporary:
+            temporary.write_text(json.dumps(settings), encoding="utf8")
+    else:
+        (output / "labels.json").unlink(missing_ok=True)
