@@ -112,7 +112,7 @@ def test_a_damaged_log_names_file_and_line(run, content):
 
 def test_an_empty_log_is_an_error(run):
     run["logs"]["student"].write_text("")
-    with pytest.raises(ProKDError, match="student.jsonl is empty"):
+    with pytest.raises(ProKDError, match=r"student.jsonl is empty"):
         write_report(**run)
 
 

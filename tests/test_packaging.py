@@ -1,0 +1,254 @@
+import json
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+from spacy.training import Example
+from thinc.api import Config, PyTorchWrapper
+from torch import nn
+
+import spacy_prokd
+from spacy_prokd import bundled_encoder
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.packaging import assert_no_pickle, package, portable_config
+
+# spaCy leaves the files it writes for the garbage collector to close
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+TEXT = "Ada Lovelace wrote."
+SCORES = {
+    "ents_p": 0.7,
+    "ents_r": 0.6,
+    "ents_f": 0.6462,
+    "token_f": 0.68,
+    "ents_per_type": {"PER": {"p": 0.7, "r": 0.6, "f": 0.6462, "support": 131}},
+    "sentences": 150,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The arguments of `package` for a small trained pipeline whose config names folders of this machine."""
+    root = tmp_path_factory.mktemp("run")
+    nlp = spacy.blank("xx")
+    tok2vec = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "width": 8,
+        "depth": 1,
+        "embed_size": 100,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": True,
+        "pretrained_vectors": None,
+    }
+    nlp.add_pipe("ner", config={"model": {"tok2vec": tok2vec}})
+    nlp.add_pipe("sentencizer", config={"punct_chars": [".", "/", "!"]})
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 12, "PER")]})])
+    nlp.config["paths"].update({"train": str(root / "corpus"), "encoder": str(root / "encoder")})
+    nlp.config["training"]["logger"] = {
+        "@loggers": "spacy.ConsoleLogger.v3",
+        "output_file": str(root / "student" / "log.jsonl"),
+    }
+    nlp.config["initialize"]["vocab_data"] = "${paths.encoder}"
+    nlp.to_disk(root / "student")
+    for lang, docs in {"en": 640, "de": 800}.items():
+        (root / "corpus" / lang).mkdir(parents=True)
+        report = {"lang": lang, "splits": {"train": {"docs": docs, "words": 9999}}}
+        srsly.write_json(root / "corpus" / lang / "convert.json", report)
+    for role, f in {"teacher": 0.5432, "student": SCORES["ents_f"]}.items():
+        srsly.write_json(root / f"{role}.json", {**SCORES, "ents_f": f})
+    return {
+        "pipeline": root / "student",
+        "output": root / "packages",
+        "name": "prokd_de",
+        "version": "0.2.0",
+        "encoder": str(root / bundled_encoder.NAME),
+        "source": root / "corpus" / "en",
+        "target": root / "corpus" / "de",
+        "metrics": {role: root / f"{role}.json" for role in ("teacher", "student")},
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(run):
+    return package(**run)
+
+
+def _read(wheel: Path, ending: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (name, *_) = [name for name in archive.namelist() if name.endswith(ending)]
+        return archive.read(name).decode("utf8")
+
+
+def _zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_the_output_is_one_folder_with_the_wheel_in_dist(run, wheel):
+    folder = run["output"] / "xx_prokd_de-0.2.0"
+    assert wheel == folder / "dist" / "xx_prokd_de-0.2.0-py3-none-any.whl"
+    assert [path.name for path in run["output"].iterdir()] == [folder.name]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "MANIFEST.in",
+        "README.md",
+        "dist",
+        "meta.json",
+        "setup.py",
+        "xx_prokd_de",
+    ]
+
+
+def test_the_wheel_loads_and_tags_as_the_pipeline_did(run, wheel, tmp_path):
+    expected = [(ent.text, ent.label_) for ent in spacy.load(run["pipeline"])(TEXT).ents]
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import sys, xx_prokd_de; nlp = xx_prokd_de.load(); "
+        "print([(e.text, e.label_) for e in nlp(sys.argv[1]).ents], nlp.meta['version'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, TEXT], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == f"{expected} 0.2.0"
+
+
+def test_no_file_of_the_wheel_names_a_folder_of_this_machine(run, wheel):
+    root = str(run["pipeline"].parent).encode()
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in archive.namelist() if root in archive.read(name)] == []
+    config = Config().from_str(_read(wheel, "config.cfg"))
+    assert config["components"]["sentencizer"]["punct_chars"] == [".", "/", "!"]
+    assert config["training"]["optimizer"]["@optimizers"] == "Adam.v1"
+
+
+def test_meta_says_what_it_was_made_of(wheel):
+    meta = json.loads(_read(wheel, "meta.json"))
+    major, minor, *_ = spacy_prokd.__version__.split(".")
+    assert meta["requirements"] == [f"spacy-prokd>={spacy_prokd.__version__},<{major}.{int(minor) + 1}.0"]
+    assert meta["labels"]["ner"] == ["PER"]
+    assert meta["performance"] == {key: value for key, value in SCORES.items() if key != "sentences"}
+    notes = meta["spacy_prokd"]
+    assert notes["encoder"] == bundled_encoder.NAME
+    assert notes["encoder_licence"] == bundled_encoder.LICENCE_NOTE
+    assert notes["sentences"] == {"en train": 640, "de train": 800}
+    assert (notes["source_lang"], notes["target_lang"]) == ("en", "de")
+
+
+def test_the_readme_is_a_model_card(run, wheel):
+    card = (run["output"] / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
+    assert card.startswith("# xx_prokd_de\n")
+    assert 'spacy.load("xx_prokd_de")' in card and "span._.score" in card
+    assert "| PER | 131 | 70.0 | 60.0 | 64.6 |" in card
+    assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
+    assert "| de train | 800 |" in card
+    assert bundled_encoder.LICENCE_NOTE in card
+
+
+def test_variables_and_paths_leave_the_config_and_hub_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("assets/encoder").mkdir(parents=True)
+    text = f"""
+    [paths]
+    encoder = "{tmp_path}/encoder"
+    [nlp]
+    lang = "xx"
+    [components]
+    [components.prokd_ner]
+    absolute = ${{paths.encoder}}
+    relative = "assets/encoder"
+    missing = "./gone"
+    hub = "jhu-clsp/mmBERT-base"
+    sign = "/"
+    [corpora]
+    [corpora.source]
+    path = "corpus/en"
+    [training]
+    seed = 3
+    train_corpus = "corpora.source"
+    [training.before_to_disk]
+    @callbacks = "spacy-prokd.describe.v1"
+    encoder = ${{paths.encoder}}
+    [initialize]
+    [initialize.components]
+    """
+    config = portable_config(Config().from_str(text.replace("\n    ", "\n")))
+    assert config["components"]["prokd_ner"] == {
+        "absolute": None,
+        "relative": None,
+        "missing": None,
+        "hub": "jhu-clsp/mmBERT-base",
+        "sign": "/",
+    }
+    assert set(config) == {"nlp", "components", "training"}
+    assert config["training"] == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "prokd-de"}, "'prokd-de' cannot be a package's name"),
+        ({"version": "first"}, "'first' is no version"),
+        ({"pipeline": Path("nowhere")}, "nowhere is no saved pipeline"),
+        ({"metrics": {"student": Path("nowhere.json")}}, "nowhere.json is missing.*project run evaluate"),
+    ],
+)
+def test_bad_input_is_explained_and_leaves_nothing(run, tmp_path, change, message):
+    with pytest.raises(ProKDError, match=message):
+        package(**{**run, "output": tmp_path / "packages", **change})
+    assert not (tmp_path / "packages").exists()
+
+
+def test_a_failed_build_leaves_nothing_and_keeps_the_package_before(run, wheel, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(ProKDError, match="The wheel was not built"):
+        package(**run)
+    assert wheel.is_file()
+    assert len(list(run["output"].iterdir())) == 1
+
+
+class _Unknown:
+    """Not an array, not JSON: only pickle can write it."""
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_is_refused(tmp_path, protocol):
+    wheel = _zip(tmp_path / "a.whl", {"p/ok.json": b"{}", "p/weights": pickle.dumps(_Unknown(), protocol)})
+    with pytest.raises(ProKDError, match=r"a.whl: p/weights has a pickle in it"):
+        assert_no_pickle(wheel)
+
+
+def test_a_torch_archive_inside_a_model_file_is_refused(tmp_path):
+    model = PyTorchWrapper(nn.Linear(2, 2))
+    with pytest.raises(ProKDError, match=r"p/model has a pickle in it"):
+        assert_no_pickle(_zip(tmp_path / "a.whl", {"p/model": model.to_bytes()}))
+
+
+def test_a_pickled_attribute_inside_a_model_file_is_refused(tmp_path):
+    model = {"nodes": [], "attrs": [{"cache": pickle.dumps(_Unknown())}], "params": [], "shims": []}
+    with pytest.raises(ProKDError, match=r"p/model has a pickle in it"):
+        assert_no_pickle(_zip(tmp_path / "a.whl", {"p/model": srsly.msgpack_dumps(model)}))
+
+
+def test_an_array_of_objects_is_refused(tmp_path):
+    np.save(tmp_path / "vectors.npy", np.array([_Unknown()]), allow_pickle=True)
+    with pytest.raises(ProKDError, match=r"array of pickled objects"):
+        assert_no_pickle(_zip(tmp_path / "a.whl", {"p/vectors": (tmp_path / "vectors.npy").read_bytes()}))
+
+
+def test_what_only_begins_like_a_pickle_is_accepted(tmp_path):
+    header = b'{"w":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'.ljust(0x280)
+    safetensors = struct.pack("<Q", len(header)) + header
+    assert safetensors.startswith(pickle.dumps(None, 2)[:2])
+    model = {"nodes": [], "attrs": [], "params": [{"W": np.zeros((2, 2), dtype="f")}], "shims": [safetensors]}
+    files = {"p/weights": safetensors, "p/model": srsly.msgpack_dumps(model), "p/empty": b"", "p/map": b"\x80"}
+    assert_no_pickle(_zip(tmp_path / "a.whl", files))
