@@ -13,6 +13,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import minibatch
 
+from .corpus.docbins import load_docs
+from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
 
@@ -57,9 +59,7 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
     """
     pipelines = [_load(path) for path in teachers]
     labels = _common_labels(teachers, pipelines)
-    if not corpus.is_file():
-        raise ProKDError(f"There is no corpus {corpus}: run `spacy-prokd convert` first.")
-    docs = DocBin().from_disk(corpus)
+    docs = load_docs(corpus, pipelines[0].vocab)
     output.mkdir(parents=True, exist_ok=True)
     settings = {"teachers": [_fingerprint(path) for path in teachers], "corpus": _fingerprint(corpus)}
     _forget_if_changed(output, settings)
@@ -72,7 +72,7 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
     )
     with Progress(*columns) as progress:
         task = progress.add_task("label", total=len(docs), rate="-")
-        for i, shard in enumerate(minibatch(docs.get_docs(pipelines[0].vocab), SHARD_SIZE)):
+        for i, shard in enumerate(minibatch(docs, SHARD_SIZE)):
             path = output / f"{i:05d}.spacy"
             if not path.exists():
                 _label_shard(pipelines, shard, path, batch_size)
@@ -105,7 +105,7 @@ def _label_shard(pipelines: Sequence[Language], docs: Sequence[Doc], path: Path,
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
         for doc, p in zip(batch, _average(pipelines, batch)):
-            plain = Doc(doc.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+            plain = copy_words(doc)
             set_soft_labels(plain, p)
             shard.add(plain)
     with atomic_file(path) as temporary:

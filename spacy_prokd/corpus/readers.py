@@ -71,10 +71,10 @@ def read_corpus(
 
 def _read_once(nlp: Language, path: str | Path | None, unlabelled: str | Path | None, limit: int) -> Iterator[Example]:
     for doc in _read_docs(nlp, path, limit):
-        yield Example(_copy_words(doc), doc)
+        yield Example(copy_words(doc), doc)
     if unlabelled is not None:
         for doc in _read_docs(nlp, unlabelled, limit):
-            yield Example(_copy_words(doc), _copy_words(doc))
+            yield Example(copy_words(doc), copy_words(doc))
 
 
 def _read_docs(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
@@ -108,5 +108,5 @@ def _find_files(path: str | Path | None) -> list[Path]:
     return files
 
 
-def _copy_words(doc: Doc) -> Doc:
+def copy_words(doc: Doc) -> Doc:
     return Doc(doc.vocab, words=[word.text for word in doc], spaces=[bool(word.whitespace_) for word in doc])
