@@ -94,6 +94,17 @@ def convert_language(
     return language.report
 
 
+def find_corpus(corpus_dir: Path, source_lang: str, target_lang: str) -> list[Path]:
+    """Find the files of a corpus folder without reading them.
+
+    RETURNS (list[Path]): The splits of the source language, then those of the target.
+    RAISES (ProKDError): If a language or a required split is missing, with what there is instead.
+    """
+    source = _find_files(corpus_dir, source_lang, ("train", "dev"))
+    target = _find_files(corpus_dir, target_lang, ("train",))
+    return [*source.values(), *target.values()]
+
+
 def _read_language(
     corpus_dir: Path,
     lang: str,
