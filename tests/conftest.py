@@ -1,0 +1,179 @@
+"""What the tests share: an encoder small enough to build here, and a corpus small enough to read."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+torch.set_num_threads(1)
+
+LABELS = ["LOC", "ORG", "PER"]
+
+SOURCE = [  # labelled English: word/tag, words without a tag are O
+    "Angela/B-PER Merkel/I-PER visited Paris/B-LOC yesterday .",
+    "Siemens/B-ORG AG/I-ORG opened an office in Munich/B-LOC .",
+    "The weather was cold .",
+    "Paris/B-PER Hilton/I-PER flew to New/B-LOC York/I-LOC .",
+    "Deutsche/B-ORG Bank/I-ORG pays Peter/B-PER Weber/I-PER .",
+    "Munich/B-LOC lies south of Berlin/B-LOC .",
+    "He sold the company to Siemens/B-ORG .",
+    "Merkel/B-PER and Weber/B-PER met in Berlin/B-LOC .",
+]
+TARGET = [  # unlabelled German
+    "Angela Merkel besuchte gestern Paris .",
+    "Die Siemens AG baut in München .",
+    "Das Wetter war kalt .",
+    "Peter Weber fliegt nach Berlin .",
+    "Die Deutsche Bank zahlt Weber nicht .",
+    "München liegt südlich von Berlin .",
+    "Er kauft die Firma .",
+    "Merkel und Weber in Berlin .",
+]
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZäöüÄÖÜß0123456789.,;:!?-'\"()/"
+_SPECIAL = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "pad_token": "<pad>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "unk_token": "<unk>",
+}
+
+
+def read_tagged(text: str) -> tuple[list[str], list[str]]:
+    """Words and tags of one line of SOURCE."""
+    pairs = [word.rpartition("/")[::2] if "/" in word else (word, "O") for word in text.split()]
+    return [word for word, _tag in pairs], [tag for _word, tag in pairs]
+
+
+def make_tokenizer() -> Tokenizer:
+    """A Unigram tokenizer with `▁` before each word, as XLM-R's: frequent words whole, others in characters."""
+    words = sorted({word for text in SOURCE for word in read_tagged(text)[0]} | {w for t in TARGET for w in t.split()})
+    whole = ["▁" + word for word in words[::2]]
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
+    vocab += [(piece, -5.0) for piece in whole if piece not in ("▁.",)]
+    vocab += [(piece, -6.0) for piece in ("en", "er", "ch", "in", "el", "te", "th", "an")]
+    vocab += [(character, -8.0) for character in _CHARACTERS]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=3, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Tokenizer:
+    """The tokenizer of `tiny_encoder`: <s> 0, <pad> 1, </s> 2, <unk> 3."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokenizer):
+    """A Hugging Face folder with a random BERT of 3 layers and width 32 that reads 128 pieces. Do not write to it."""
+    folder = tmp_path_factory.mktemp("encoder") / "tiny-bert"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=tiny_tokenizer.get_vocab_size(),
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=128,
+            type_vocab_size=1,
+            pad_token_id=1,
+            initializer_range=0.2,  # the usual 0.02 leaves so small an encoder with nearly the same vector everywhere
+        )
+        BertModel(config, add_pooling_layer=False).save_pretrained(folder, safe_serialization=True)
+    PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tiny_tokenizer.to_str()), model_max_length=128, **_SPECIAL
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def nlp():
+    """An empty pipeline."""
+    return spacy.blank("xx")
+
+
+@pytest.fixture
+def source_docs(nlp) -> list[Doc]:
+    """Eight labelled English sentences."""
+    tagged = [read_tagged(text) for text in SOURCE]
+    return [Doc(nlp.vocab, words=words, ents=tags) for words, tags in tagged]
+
+
+@pytest.fixture
+def target_docs(nlp) -> list[Doc]:
+    """Eight German sentences without entity annotation."""
+    return [Doc(nlp.vocab, words=text.split()) for text in TARGET]
+
+
+def to_examples(docs: list[Doc]) -> list[Example]:
+    """Examples whose predicted side has the words alone."""
+    return [Example(Doc(doc.vocab, words=[word.text for word in doc]), doc) for doc in docs]
+
+
+@pytest.fixture
+def source_examples(source_docs) -> list[Example]:
+    """`source_docs` for training."""
+    return to_examples(source_docs)
+
+
+@pytest.fixture
+def target_examples(target_docs) -> list[Example]:
+    """`target_docs` for training."""
+    return to_examples(target_docs)
+
+
+@pytest.fixture
+def corpus(tmp_path, source_docs, target_docs):
+    """A folder with `source.spacy` (labelled) and `target.spacy` (not)."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    DocBin(docs=source_docs).to_disk(folder / "source.spacy")
+    DocBin(docs=target_docs).to_disk(folder / "target.spacy")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_tok2vec() -> dict:
+    """Config of a tok2vec that needs no encoder."""
+    return {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "width": 16,
+        "depth": 1,
+        "embed_size": 200,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": True,
+        "pretrained_vectors": None,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_transformer() -> dict:
+    """Config of our own encoder; its weights come from `tiny_encoder`."""
+    return {
+        "@architectures": "spacy-prokd.TransformerEncoder.v1",
+        "frozen_layers": 1,
+        "max_length": 64,
+        "max_batch_pieces": 256,
+        "precision": "fp32",
+    }
