@@ -23,8 +23,9 @@ from .network.losses import (
 from .network.prototypes import (
     ClassSums,
     Distance,
+    Moments,
     class_sums,
-    distances,
+    measuring_unit,
     hybrid,
     prototype_probabilities,
     sharpen,
@@ -167,10 +168,10 @@ def make_student(
     self_training: bool = True,
     alpha: float | None = None,
     beta: float = 0.8,
-    tau_proto: float = 0.6,
+    tau_proto: float = 0.7,
     gamma: float = 0.005,
     prior: bool = True,
-    distance: Literal["euclidean", "cosine"] = "euclidean",
+    distance: Literal["mahalanobis", "euclidean", "cosine"] = "mahalanobis",
     sharpness: float | None = None,
 ) -> Student:
     """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
@@ -178,11 +179,12 @@ def make_student(
     self_training (bool): False leaves Eq. 11 out (the paper's "w/o ST"), which is plain distillation.
     alpha (float | None): A fixed weight of distillation ("w/o CL": 0.5); falling as in Eq. 12 if None.
     beta (float): Share of the prototypes in the pseudo-labels (Eq. 10); 1 leaves the teacher out ("w/o PK").
-    tau_proto (float): Temperature of Eq. 8 (tau 2), in units of the median distance to the nearest prototype.
+    tau_proto (float): Temperature of Eq. 8 (tau 2).
     gamma (float): Weight of the new value in the prototypes (Eq. 5), batch by batch; each epoch starts from
         a full pass.
     prior (bool): Whether Eq. 8 knows how frequent a class is; false as printed.
-    distance (str): "euclidean" or "cosine".
+    distance (str): Of Eq. 8, in units of the scatter within classes: "mahalanobis" by direction, "euclidean"
+        by its mean (as printed but for the unit), or "cosine".
     sharpness (float | None): Power of the weights q of Eq. 4; 1 as printed, None for the argmax alone.
     """
     power = float("inf") if sharpness is None else sharpness
@@ -214,7 +216,6 @@ class Student:
         self.prior = prior
         self.distance: Distance = distance
         self.sharpness = sharpness
-        self.scale = 1.0
 
     def weight(self, progress: Progress) -> float:
         """alpha of Eq. 13 in this epoch."""
@@ -227,16 +228,14 @@ class Student:
         if self.weight(progress) == 1.0:
             return
         kept: list[tuple[Tensor, Tensor]] = []
-        sums: ClassSums | None = None
+        n_classes, width = head.target.vectors.shape
+        moments = Moments(n_classes, width, head.target.vectors.device)
         for output, batch in corpus():
-            new = class_sums(output.vectors, self._weights(output.logits))
-            sums = new if sums is None else ClassSums(*(a + b for a, b in zip(sums, new)))
-            if len(kept) < 20:  # batches: enough words for the scale and for the guard
+            moments.add(output.vectors, self._weights(output.logits))
+            if len(kept) < 20:  # batches: enough words for the guard
                 kept.append((output.vectors, batch.soft))
-        head.target.reset(sums)
+        head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
         h, p = (torch.cat(tensors) for tensors in zip(*kept))
-        nearest = distances(h, head.target.prototypes(), self.distance)[:, head.target.present()].min(dim=-1).values
-        self.scale = float(nearest.median().clamp_min(1e-6))
         self._guard(self._pseudo_labels(head, h, p), p, progress)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
@@ -258,9 +257,7 @@ class Student:
 
     def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> Tensor:
         """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
-        pi = prototype_probabilities(
-            h, head.target, self.tau_proto, prior=self.prior, distance=self.distance, scale=self.scale
-        )
+        pi = prototype_probabilities(h, head.target, self.tau_proto, prior=self.prior, distance=self.distance)
         return hybrid(pi, p, self.beta).argmax(dim=-1)
 
     def _guard(self, labels: Tensor, p: Tensor, progress: Progress) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Distance = Literal["euclidean", "cosine"]
+Distance = Literal["mahalanobis", "euclidean", "cosine"]
 
 SMALLEST_SHARE = 1e-6  # of the words; a class with less has no prototype
 FULL_PASS = 2**31  # more updates than there ever are: a batch weighs gamma and no more
@@ -50,14 +50,15 @@ def sharpen(p: Tensor, power: float) -> Tensor:
     """
     if power == float("inf"):
         return nn.functional.one_hot(p.argmax(dim=-1), p.shape[-1]).to(p.dtype)
-    powered = p**power
+    powered = (p / p.amax(dim=-1, keepdim=True)) ** power  # p^power alone could underflow to 0 / 0
     return powered / powered.sum(dim=-1, keepdim=True)
 
 
 class PrototypeBank(nn.Module):
     """The prototypes of one language as a slow average (Eq. 5), saved with the model.
 
-    `mass` is each class's share of the words and `vectors / mass` its prototype. Numerator and denominator are averaged separately, so a class with little mass in a batch does not
+    `mass` is each class's share of the words and `vectors / mass` its prototype; `unit` maps differences of
+    vectors to units in which distances are measured, [width, width]. Numerator and denominator are averaged separately, so a class with little mass in a batch does not
     make its prototype jump. Until `1 / n < gamma` after n updates the average is the plain mean of what
     was seen: it never starts from zeros.
 
@@ -67,12 +68,14 @@ class PrototypeBank(nn.Module):
 
     vectors: Tensor
     mass: Tensor
+    unit: Tensor
     updates: Tensor
 
     def __init__(self, n_classes: int, width: int) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(n_classes, width))
         self.register_buffer("mass", torch.zeros(n_classes))
+        self.register_buffer("unit", torch.eye(width))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -93,8 +96,10 @@ class PrototypeBank(nn.Module):
         return self.mass
 
     @torch.no_grad()
-    def reset(self, sums: ClassSums) -> None:
+    def reset(self, sums: ClassSums, unit: Tensor | None = None) -> None:
         """Take the prototypes of a full pass over a corpus; from here on gamma alone weighs a new batch."""
+        if unit is not None:
+            self.unit.copy_(unit)
         words = sums.mass.sum()
         self.vectors.copy_(sums.vectors / words)
         self.mass.copy_(sums.mass / words)
@@ -106,13 +111,14 @@ class PrototypeBank(nn.Module):
 
         gamma (float): Weight of the new value.
         """
+        words = sums.mass.sum()
+        if words <= 0:
+            return
         if not self.from_full_pass:
             self.updates += 1
         weight = max(gamma, 1.0 / float(self.updates))
-        words = sums.mass.sum()
-        if words > 0:
-            self.vectors.lerp_(sums.vectors / words, weight)
-            self.mass.lerp_(sums.mass / words, weight)
+        self.vectors.lerp_(sums.vectors / words, weight)
+        self.mass.lerp_(sums.mass / words, weight)
 
 
 def straight_through(bank: PrototypeBank, batch: ClassSums, scale: float = 1.0) -> Tensor:
@@ -128,41 +134,71 @@ def straight_through(bank: PrototypeBank, batch: ClassSums, scale: float = 1.0) 
     return bank.prototypes() + means - means.detach()
 
 
-def distances(h: Tensor, prototypes: Tensor, distance: Distance = "euclidean") -> Tensor:
+class Moments:
+    """What one pass over a corpus gathers: class sums, and the second moment of all words.
+
+    n_classes (int): Number of tags, O included.
+    width (int): Size of a word's vector.
+    """
+
+    def __init__(self, n_classes: int, width: int, device: torch.device) -> None:
+        self.sums = ClassSums(torch.zeros(n_classes, width, device=device), torch.zeros(n_classes, device=device))
+        self.second = torch.zeros(width, width, device=device)
+
+    def add(self, h: Tensor, weights: Tensor) -> None:
+        """Add words h [n_words, width] with class weights [n_words, n_classes] that sum to 1 a word."""
+        self.sums = ClassSums(*(a + b for a, b in zip(self.sums, class_sums(h, weights))))
+        self.second += h.T @ h
+
+    def within_class_covariance(self) -> Tensor:
+        """How words scatter around the prototype of their class: [width, width]."""
+        between = self.sums.means().T @ self.sums.vectors
+        return (self.second - between) / self.sums.mass.sum()
+
+
+def measuring_unit(covariance: Tensor, distance: Distance) -> Tensor:
+    """The matrix U for which ||U (h - C)|| is the distance in units of the scatter within classes.
+
+    Encoders differ in the norm of h, and directions in which all words scatter say little about their class.
+    "mahalanobis" measures each direction by the scatter along it, "euclidean" all by their mean.
+
+    covariance (Tensor): [width, width], within classes.
+    RETURNS (Tensor): [width, width].
+    """
+    width = len(covariance)
+    eye = torch.eye(width, device=covariance.device)
+    mean = covariance.diagonal().mean().clamp_min(1e-12)
+    if distance != "mahalanobis":
+        return eye / mean.sqrt()
+    ridge = 0.1 * mean  # a tenth of the mean variance: directions without scatter must not rule
+    return torch.linalg.inv(torch.linalg.cholesky(covariance + ridge * eye))
+
+
+def distances(h: Tensor, bank: PrototypeBank, distance: Distance) -> Tensor:
     """Distance of each word from each prototype.
 
     h (Tensor): [n_words, width].
-    prototypes (Tensor): [n_classes, width].
-    RETURNS (Tensor): [n_words, n_classes], L2 norms, or 1 - cosine.
+    RETURNS (Tensor): [n_words, n_classes], L2 norms in the bank's unit, or 1 - cosine.
     """
+    prototypes = bank.prototypes()
     if distance == "cosine":
         return 1.0 - nn.functional.normalize(h, dim=-1) @ nn.functional.normalize(prototypes, dim=-1).T
-    return torch.cdist(h, prototypes)
+    return torch.cdist(h @ bank.unit.T, prototypes @ bank.unit.T)
 
 
 def prototype_probabilities(
-    h: Tensor,
-    bank: PrototypeBank,
-    tau: float,
-    *,
-    prior: bool = True,
-    distance: Distance = "euclidean",
-    scale: float | None = None,
+    h: Tensor, bank: PrototypeBank, tau: float, *, prior: bool = True, distance: Distance = "mahalanobis"
 ) -> Tensor:
-    """Class probabilities from distances: pi_k = softmax_k(log prior_k - ||h - C_k|| / (tau * scale)) (Eq. 8).
+    """Class probabilities from distances: pi_k = softmax_k(log prior_k - ||h - C_k|| / tau) (Eq. 8).
 
     The paper prints it without the prior and so takes nine classes for equally likely where nine of ten
-    words are O. Encoders differ in the norm of h, so distances are measured in units of `scale`.
+    words are O.
 
     h (Tensor): [n_words, width].
     tau (float): Temperature (tau 2 in the paper).
-    scale (float | None): One unit of distance; the median distance to the nearest prototype if None.
     RETURNS (Tensor): [n_words, n_classes]; classes without a prototype have probability 0.
     """
-    d = distances(h, bank.prototypes(), distance).masked_fill(~bank.present(), torch.inf)
-    if scale is None:
-        scale = float(d.min(dim=-1).values.median().clamp_min(1e-6))
-    scores = -d / (tau * scale)
+    scores = -distances(h, bank, distance).masked_fill(~bank.present(), torch.inf) / tau
     if prior:
         scores = scores + bank.prior().clamp_min(1e-12).log()
     return torch.softmax(scores, dim=-1)
