@@ -59,8 +59,10 @@ class WordEncoder(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """Everything but the weights, as JSON types: what `from_config` needs."""
+        transformer = json.loads(self.transformer.config.to_json_string(use_diff=False))
+        transformer.pop("_name_or_path", None)  # a folder of this machine
         return {
-            "transformer": json.loads(self.transformer.config.to_json_string(use_diff=False)),
+            "transformer": transformer,
             "tokenizer": self.pieces.tokenizer.to_str(),
             "pad_id": self.pad_id,
             "unk_id": self.pieces.unk_id,
@@ -139,6 +141,7 @@ def build_transformer(config: PretrainedConfig) -> nn.Module:
 
 def prepare_config(config: PretrainedConfig) -> None:
     """Settings that hold wherever the weights come from."""
+    config.torch_dtype = torch.float32  # weights published as fp16 are trained, and built again, as fp32
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
@@ -216,6 +219,6 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
 def has_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() is true where it is emulated
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, check, lambda: False)() for check in checks)
