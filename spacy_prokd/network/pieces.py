@@ -39,6 +39,8 @@ class WordPieces:
     """
 
     def __init__(self, tokenizer: Tokenizer, unk_id: int, max_length: int) -> None:
+        tokenizer.no_padding()  # sentence-transformers' tokenizer.json files ask for both
+        tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.unk_id = unk_id
         self.max_length = max_length
