@@ -9,6 +9,7 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 from thinc.api import Model
+from torch import nn
 
 from . import bundled_encoder
 from .errors import ProKDError
@@ -64,12 +65,21 @@ def read_encoder(name: str, **settings: object):
         transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True, **model_options(config))
     if not tokenizer.is_fast:
         raise ProKDError(f"The encoder '{name}' has no fast tokenizer (tokenizer.json); choose one that has.")
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = _positions(transformer)
     if positions and settings["max_length"] > positions:
         raise ProKDError(f"max_length = {settings['max_length']}, but the encoder '{name}' reads {positions} pieces at most.")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     unk = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
     return WordEncoder(transformer, tokenizer.backend_tokenizer, pad_id=pad, unk_id=unk, **settings)
+
+
+def _positions(transformer: nn.Module) -> int | None:
+    """The most pieces that an encoder reads; RoBERTa's first positions are for padding."""
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    for name, module in transformer.named_modules():
+        if positions and name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return positions - module.padding_idx - 1
+    return positions
 
 
 def _check_folder(folder: Path) -> None:
@@ -126,9 +136,10 @@ def fetch_encoder(name: str, output: Path) -> Path:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a damaged file, safetensors and tokenizers say so with errors of no other class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ProKDError(
-            f"The encoder '{name}' could not be read: {str(error).splitlines()[0]} Name a folder with config.json, "
+            f"The encoder '{name}' could not be read: {reason} Name a folder with config.json, "
             f"model.safetensors and tokenizer.json, or a hub model while there is a network; "
             f"`spacy-prokd encoder {bundled_encoder.NAME} FOLDER` makes a folder without either."
         ) from error
