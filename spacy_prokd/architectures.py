@@ -35,7 +35,7 @@ class TaggerOutput(NamedTuple):
 def TransformerEncoder(
     frozen_layers: int = 3,
     max_length: int = 128,
-    max_batch_pieces: int = 4096,
+    max_batch_pieces: int = 1024,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
 ) -> Model[list[Doc], list[Floats2d]]:
     """A Hugging Face encoder as spaCy's tok2vec: the last layer at each word's first piece.
