@@ -1,0 +1,58 @@
+"""The house rule: arrows go down only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spacy_prokd
+
+PACKAGE = Path(spacy_prokd.__file__).parent
+NETWORK = sorted((PACKAGE / "network").glob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top names of all imports of a file, also those inside functions; relative ones with their dots."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").partition(".")[0]
+            names.add("." * node.level + module)
+    return names
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_network_was_found():
+    assert {"encoder.py", "losses.py", "prototypes.py", "pieces.py", "head.py"} <= {path.name for path in NETWORK}
+
+
+@pytest.mark.parametrize("path", NETWORK, ids=lambda path: path.stem)
+def test_a_network_file_imports_torch_and_its_neighbours_only(path):
+    allowed = {*sys.stdlib_module_names, "torch", "numpy", "tokenizers", "transformers"}
+    allowed |= {f".{neighbour.stem}" for neighbour in NETWORK}
+    assert imported(path) <= allowed
+
+
+@pytest.mark.parametrize("name", ["decoding", "labels", "files"])
+def test_plain_rooms_import_neither_spacy_nor_torch(name):
+    assert not imported(PACKAGE / f"{name}.py") & {"spacy", "thinc", "torch", "transformers"}
+
+
+def test_importing_the_network_loads_neither_spacy_nor_thinc():
+    modules = ", ".join(f"spacy_prokd.network.{path.stem}" for path in NETWORK if path.stem != "__init__")
+    code = f"import sys; import {modules}; print(sorted({{'spacy', 'thinc'}} & set(sys.modules)), 'torch' in sys.modules)"
+    assert run(code) == "[] True"
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys; import spacy_prokd; print(sorted({'spacy', 'thinc', 'torch'} & set(sys.modules)))"
+    assert run(code) == "[]"
