@@ -113,6 +113,7 @@ class Teacher:
         self.positive_in_denominator = positive_in_denominator
         self.gradient = gradient
         self._epoch_sums: ClassSums | None = None
+        self._batches_without_target = 0
 
     def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
         """Source prototypes are the means over the epoch that ended (Eq. 3): no pass of its own is needed."""
@@ -126,12 +127,22 @@ class Teacher:
         loss = cross_entropy(output.logits[labelled], batch.classes[labelled])
         losses = {"cross_entropy": loss.detach()}
         if self.alignment_weight:
+            self._expect_target(labelled)
             alignment = self._alignment(head, output, batch.classes, labelled)
             # p is noise at first: the weight rises over the first epoch
             ramp = progress.share if progress.epoch == 0 else 1.0
             loss = loss + ramp * self.alignment_weight * alignment
             losses["alignment"] = alignment.detach()
         return {"loss": loss, **losses}
+
+    def _expect_target(self, labelled: Tensor) -> None:
+        """Batches are shuffled: a run of them without any target text means that there is none."""
+        self._batches_without_target = self._batches_without_target + 1 if labelled.all() else 0
+        if self._batches_without_target == 20:
+            raise ProKDError(
+                f"alignment_weight = {self.alignment_weight}, but the training corpus has no target text to align with: "
+                "set paths.target to the target's train.spacy, or alignment_weight = 0."
+            )
 
     def _alignment(self, head: TagHead, output: TaggerOutput, classes: Tensor, labelled: Tensor) -> Tensor:
         n_classes = output.logits.shape[-1]
