@@ -41,7 +41,7 @@ class WordEncoder(nn.Module):
         unk_id: int,
         max_length: int = 128,
         frozen_layers: int = 3,
-        max_batch_pieces: int = 4096,
+        max_batch_pieces: int = 1024,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
