@@ -142,12 +142,15 @@ class Moments:
     """
 
     def __init__(self, n_classes: int, width: int, device: torch.device) -> None:
-        self.sums = ClassSums(torch.zeros(n_classes, width, device=device), torch.zeros(n_classes, device=device))
-        self.second = torch.zeros(width, width, device=device)
+        # float64: the scatter is a small difference of large sums
+        options = {"dtype": torch.float64, "device": device}
+        self.sums = ClassSums(torch.zeros(n_classes, width, **options), torch.zeros(n_classes, **options))
+        self.second = torch.zeros(width, width, **options)
 
     def add(self, h: Tensor, weights: Tensor) -> None:
         """Add words h [n_words, width] with class weights [n_words, n_classes] that sum to 1 a word."""
-        self.sums = ClassSums(*(a + b for a, b in zip(self.sums, class_sums(h, weights))))
+        h = h.double()
+        self.sums = ClassSums(*(a + b for a, b in zip(self.sums, class_sums(h, weights.double()))))
         self.second += h.T @ h
 
     def within_class_covariance(self) -> Tensor:
@@ -166,8 +169,8 @@ def measuring_unit(covariance: Tensor, distance: Distance) -> Tensor:
     RETURNS (Tensor): [width, width].
     """
     width = len(covariance)
-    eye = torch.eye(width, device=covariance.device)
-    mean = covariance.diagonal().mean().clamp_min(1e-12)
+    eye = torch.eye(width, dtype=covariance.dtype, device=covariance.device)
+    mean = covariance.diagonal().mean().clamp_min(1e-8)  # 0 if each class has but one word
     if distance != "mahalanobis":
         return eye / mean.sqrt()
     ridge = 0.1 * mean  # a tenth of the mean variance: directions without scatter must not rule

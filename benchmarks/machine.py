@@ -1,0 +1,69 @@
+"""What a benchmark ran on, and how its sides take turns."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PACKAGES = ("torch", "transformers", "tokenizers", "spacy", "thinc", "spacy-transformers")
+
+
+def describe_machine() -> dict[str, object]:
+    """Processor, threads, versions, and its matrix product, by which figures of two machines compare."""
+    return {
+        "device": "cpu",
+        "cpu": _cpu_name(),
+        "torch_threads": torch.get_num_threads(),
+        "bf16_gemm_gflops": round(gemm_gflops(torch.bfloat16)),
+        "fp32_gemm_gflops": round(gemm_gflops(torch.float32)),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def gemm_gflops(dtype: torch.dtype, rows: int = 1024, width: int = 384, inner: int = 1536, repeats: int = 30) -> float:
+    """The speed of the encoder's largest matrix product (its feed-forward layer), the median of some."""
+    x = torch.randn(rows, width).to(dtype)
+    linear = torch.nn.Linear(width, inner).to(dtype)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(repeats):
+            start = time.perf_counter()
+            linear(x)
+            seconds.append(time.perf_counter() - start)
+    return 2 * rows * width * inner / statistics.median(seconds) / 1e9
+
+
+def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, label: str) -> dict[str, list[float]]:
+    """Time some functions in turn (A B A B ...), so that a slow minute of the machine falls on all of them.
+
+    RETURNS (dict[str, list[float]]): Seconds of each round; a first round, which warms up, is left out.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=(rounds + 1) * len(sides))
+        for _ in range(rounds + 1):
+            for name, run in sides.items():
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+                progress.advance(task)
+    return {name: timed[1:] for name, timed in seconds.items()}
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

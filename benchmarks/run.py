@@ -1,0 +1,103 @@
+"""Measure spacy-prokd against its rivals: `python benchmarks/run.py training|tagging [--json]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import transformers
+import typer
+from machine import describe_machine
+from rich.console import Console
+from rich.table import Table
+from tagging import measure_tagging
+from training import measure_training
+
+from spacy_prokd.errors import ProKDError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure spacy-prokd against its rivals.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table")]
+Encoder = Annotated[Path, typer.Option(help="Hugging Face folder")]
+Corpus = Annotated[Path, typer.Option(help="Folder with <lang>/train.<ext>, as it came or converted")]
+Source = Annotated[str, typer.Option(help="Language of the teacher's texts")]
+Target = Annotated[str, typer.Option(help="Language of the student's texts and of those to tag")]
+Sentences = Annotated[int, typer.Option(min=1, help="Texts in a round")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds that count; one before them warms up")]
+
+ENCODER = Path("encoders/multilingual-e5-small")
+CORPUS = Path("assets/sample")
+
+
+@app.command()
+def training(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    source_lang: Source = "en",
+    target_lang: Target = "de",
+    sentences: Sentences = 512,
+    rounds: Rounds = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Training steps of teacher and student, against a hand-written PyTorch loop that does the same work."""
+    _measure(
+        lambda: measure_training(
+            encoder, corpus, source_lang=source_lang, target_lang=target_lang, sentences=sentences, rounds=rounds
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def tagging(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    target_lang: Target = "de",
+    sentences: Sentences = 512,
+    rounds: Rounds = 5,
+    as_json: AsJson = False,
+) -> None:
+    """`nlp.pipe` over raw texts, against spacy-transformers and spaCy's ner with the same encoder."""
+    _measure(
+        lambda: measure_tagging(encoder, corpus, target_lang=target_lang, sentences=sentences, rounds=rounds), as_json
+    )
+
+
+def _measure(measure: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    transformers.logging.set_verbosity_error()  # that a pooling layer has no weights is nobody's concern here
+    try:
+        result = measure()
+    except ProKDError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    result["machine"] = describe_machine()
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        typer.echo()
+    else:
+        Console().print(_table(result))
+
+
+def _table(result: dict[str, Any]) -> Table:
+    table = Table(title=result["group"], show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for key, value in {**result, **result["machine"]}.items():
+        if key not in ("group", "machine"):
+            table.add_row(key.replace("_", " "), _cell(value))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_cell(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_cell, value))
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+if __name__ == "__main__":
+    app()

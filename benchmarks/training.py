@@ -1,0 +1,168 @@
+"""Training steps of the pipe, teacher and student, against the hand-written loop."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from hand_loop import HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
+from machine import take_turns
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import load_config, minibatch, registry
+from texts import choose, labelled_examples, read_train_docs, soft_examples
+from thinc.api import Optimizer
+
+from spacy_prokd.architectures import get_head
+from spacy_prokd.encoder_loading import load_encoder
+from spacy_prokd.soft_labels import get_soft_labels
+from spacy_prokd.training_data import gold_classes
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+LEARN_RATE = 2e-4
+# The student begins untrained here. With the default beta its prototypes would outvote the teacher and the
+# guard would stop it; the value does not change the time of a step.
+STUDENT = {"alpha": 0.5, "beta": 0.4}
+LABELS = ("LOC", "MISC", "ORG", "PER")
+
+
+class PipeSide:
+    """The pipe as `spacy train` steps it, from the project's own config.
+
+    role (str): teacher or student.
+    overrides (dict): Settings of the encoder's architecture in place of the config's.
+    """
+
+    def __init__(
+        self, role: str, encoder: Path, examples: list[Example], labels: Sequence[str], overrides: dict[str, Any]
+    ) -> None:
+        config = load_config(CONFIGS / f"{role}.cfg", interpolate=False)
+        component = dict(config["components"]["prokd_ner"])
+        component.pop("factory")
+        component["model"]["tok2vec"].update(overrides)
+        if role == "student":
+            component["objective"].update(STUDENT)
+        self.settings = component["model"]["tok2vec"]
+        self.head_dropout = component["model"]["dropout"]
+        self.batch_size = config["training"]["batcher"]["size"]
+        self.dropout = config["training"]["dropout"]
+        optimizer = {**config["training"]["optimizer"], "learn_rate": LEARN_RATE}
+        self.optimizer: Optimizer = registry.resolve({"optimizer": optimizer})["optimizer"]
+        self.nlp: Language = spacy.blank("xx")
+        self.pipe = self.nlp.add_pipe("prokd_ner", config=component)
+        self.pipe.initialize(
+            lambda: examples, nlp=self.nlp, labels=list(labels), encoder=load_encoder(str(encoder)), epochs=1
+        )
+        self.batches = list(minibatch(examples, self.batch_size))
+        self.losses: list[float] = []  # of the last round
+
+    def run(self) -> None:
+        """Step through all batches."""
+        self.losses = [self.step(batch) for batch in self.batches]
+
+    def step(self, batch: list[Example]) -> float:
+        """What `spacy.training.loop.train_while_improving` does with a batch."""
+        losses: dict[str, float] = {}
+        self.nlp.update(batch, drop=self.dropout, losses=losses, sgd=False)
+        for _name, proc in self.nlp.pipeline:
+            proc.finish_update(self.optimizer)
+        self.optimizer.step_schedules()
+        return losses["prokd_ner"]
+
+
+class HandSide:
+    """The hand-written loop with the weights, the settings and the batches of a PipeSide."""
+
+    def __init__(self, role: str, encoder: Path, pipe_side: PipeSide) -> None:
+        pipe, optimizer = pipe_side.pipe, pipe_side.optimizer
+        settings = LoopSettings(
+            n_tags=len(pipe.tags),
+            frozen_layers=pipe_side.settings["frozen_layers"],
+            max_batch_pieces=pipe_side.settings["max_batch_pieces"],
+            precision=pipe_side.settings["precision"],
+            dropout=pipe_side.head_dropout,
+            learn_rate=LEARN_RATE,
+            betas=(optimizer.b1, optimizer.b2),
+            eps=optimizer.eps,
+            weight_decay=optimizer.L2,
+            grad_clip=optimizer.grad_clip,
+        )
+        self.loop: HandLoop
+        if role == "teacher":
+            self.loop = HandLoop(encoder, settings)
+        else:
+            objective = pipe.objective
+            self.loop = StudentHandLoop(
+                encoder, settings, objective.alpha, objective.beta, objective.tau_proto, objective.gamma
+            )
+        self.loop.head.load_state_dict(get_head(pipe.model).classifier.state_dict())
+        self.losses: list[float] = []  # of the last round
+        self.steps: list[Step] = []
+        for batch in pipe_side.batches:
+            texts = [[token.text for token in example.reference] for example in batch]
+            if role == "teacher":
+                targets = [gold_classes([example], pipe.labels) for example in batch]
+            else:
+                targets = [get_soft_labels(example.reference, len(pipe.tags)) for example in batch]
+            self.steps.append(self.loop.prepare(texts, targets))
+        if isinstance(self.loop, StudentHandLoop):
+            self.loop.make_prototypes(self.steps)
+
+    def run(self) -> None:
+        """Step through all batches."""
+        self.losses = [self.loop.step(step) for step in self.steps]
+
+
+def make_examples(
+    role: str, encoder: Path, corpus: Path, lang: str, sentences: int, max_length: int
+) -> tuple[list[Example], list[str]]:
+    """Examples for a role, and their labels."""
+    docs = choose(read_train_docs(corpus, lang, spacy.blank("xx")), read_tokenizer(encoder), max_length, sentences)
+    if role == "student":
+        return soft_examples(docs, 1 + 2 * len(LABELS)), list(LABELS)
+    return labelled_examples(docs), sorted({span.label_ for doc in docs for span in doc.ents})
+
+
+def measure_training(
+    encoder: Path,
+    corpus: Path,
+    *,
+    source_lang: str = "en",
+    target_lang: str = "de",
+    sentences: int = 512,
+    rounds: int = 5,
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Words a second in training, and the time of a step of the pipe over that of the hand-written loop."""
+    max_length = load_config(CONFIGS / "teacher.cfg")["components"]["prokd_ner"]["model"]["tok2vec"]["max_length"]
+    result: dict[str, Any] = {"group": "training", "sentences": sentences, "rounds": rounds}
+    for role, lang in (("teacher", source_lang), ("student", target_lang)):
+        torch.manual_seed(0)
+        examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
+        pipe = PipeSide(role, encoder, examples, labels, overrides or {})
+        hand = HandSide(role, encoder, pipe)
+        seconds = take_turns({"pipe": pipe.run, "hand": hand.run}, rounds, role)
+        words = sum(len(example.reference) for example in examples)
+        pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)
+        hand_name = "hand_loop" if role == "teacher" else "student_hand_loop"
+        result |= {
+            f"{role}_words": words,
+            f"{role}_padded_pieces_per_word": round(pieces / words, 2),
+            f"{role}_words_per_second": round(words / statistics.median(seconds["pipe"]), 1),
+            f"{hand_name}_words_per_second": round(words / statistics.median(seconds["hand"]), 1),
+            f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
+            f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
+            f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
+            f"{role}_seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
+        }
+    result["vs_hand_loop"] = max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"])
+    return result
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    return round(statistics.median(ours) / statistics.median(theirs), 3)

@@ -1,0 +1,106 @@
+"""The benchmarks run, and their rival in training does the same work as the pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "assets" / "sample"
+FP32 = {"precision": "fp32"}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of spacy-transformers and what it imports
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield
+    for name in ("run", "training", "tagging", "hand_loop", "machine", "texts"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("role", "lang"), [("teacher", "en"), ("student", "de")])
+def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) -> None:
+    from training import HandSide, PipeSide, make_examples
+
+    from spacy_prokd.architectures import get_head
+    from spacy_prokd.network.encoder import ByteDropout
+
+    overrides = {**FP32, "max_batch_pieces": 600, "frozen_layers": 1}
+    examples, labels = make_examples(role, tiny_encoder, SAMPLE, lang, sentences=40, max_length=128)
+    pipe = PipeSide(role, tiny_encoder, examples, labels, overrides)
+    pipe.head_dropout = get_head(pipe.pipe.model).dropout.p = 0.0
+    pipe.optimizer.grad_clip = 0.0  # the pipe bounds the norms of encoder and classifier each by itself
+    hand = HandSide(role, tiny_encoder, pipe)
+    ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
+    for transformer in (ours, hand.loop.model):
+        for module in transformer.modules():
+            if isinstance(module, ByteDropout):
+                module.dropped = 0
+    assert len(hand.steps) > 1
+    assert all(len(step.micro_batches) > 1 for step in hand.steps)
+    for _ in range(2):
+        pipe.run()
+        hand.run()
+        assert pipe.losses == pytest.approx(hand.losses, rel=1e-4)
+    torch.testing.assert_close(
+        dict(ours.named_parameters()), dict(hand.loop.model.named_parameters()), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_training(tiny_encoder: Path) -> None:
+    from training import measure_training
+
+    result = measure_training(tiny_encoder, SAMPLE, sentences=8, rounds=1, overrides=FP32)
+    assert result["group"] == "training"
+    for key in ("teacher", "hand_loop", "student", "student_hand_loop"):
+        assert result[f"{key}_words_per_second"] > 0
+        assert 0 < result[f"{key}_last_loss"] < 10
+    for role in ("teacher", "student"):
+        assert result[f"{role}_words"] > 8
+        assert result[f"{role}_padded_pieces_per_word"] > 1
+        assert len(result[f"{role}_seconds"]["pipe"]) == len(result[f"{role}_seconds"]["hand"]) == 1
+    assert result["vs_hand_loop"] == max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"]) > 0
+
+
+def test_tagging_as_json(tiny_encoder: Path) -> None:
+    from run import app
+
+    arguments = ["tagging", "--encoder", str(tiny_encoder), "--corpus", str(SAMPLE), "--sentences", "8"]
+    outcome = CliRunner().invoke(app, [*arguments, "--rounds", "1", "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    result = json.loads(outcome.stdout)
+    assert result["words"] > 8
+    assert result["words_per_second"] > 0
+    assert result["vs_spacy_transformers"] == pytest.approx(
+        result["words_per_second"] / result["spacy_transformers_words_per_second"], rel=0.01
+    )
+    assert result["entities"] == {"ours": 0, "theirs": 0}
+    assert result["machine"]["torch_threads"] == torch.get_num_threads()
+    assert result["machine"]["bf16_gemm_gflops"] > 0
+
+
+def test_a_corpus_that_is_too_small(tiny_encoder: Path) -> None:
+    from run import app
+
+    arguments = ["tagging", "--encoder", str(tiny_encoder), "--corpus", str(SAMPLE), "--sentences", "1000000"]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 1
+    assert "use fewer with --sentences" in outcome.stderr
+
+
+def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path) -> None:
+    from run import app
+
+    outcome = CliRunner().invoke(app, ["training", "--encoder", str(tiny_encoder), "--corpus", str(tmp_path)])
+    assert outcome.exit_code == 1
+    assert "has no train file" in outcome.stderr
