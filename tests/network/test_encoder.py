@@ -1,0 +1,269 @@
+"""The encoder: the right vectors in the right order, and frozen layers that stay as they are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from transformers import AutoModel, AutoTokenizer, DistilBertConfig, DistilBertModel
+
+from spacy_prokd.encoder_loading import read_encoder
+from spacy_prokd.network.encoder import (
+    ByteDropout,
+    WordEncoder,
+    autocast,
+    bottom_modules,
+    has_bf16,
+    replace_dropout,
+)
+from spacy_prokd.network.pieces import batches
+
+TEXTS = [
+    ["Merkel", "und", "Weber"],
+    [],
+    "Die Siemens AG baut in München ein neues Werk .".split(),
+    ["Berlin"],
+    "Angela Merkel besuchte gestern Paris .".split() * 8,  # longer than a window
+    ["", "\u200b", "x" * 10_000],
+]
+
+
+@pytest.fixture
+def make(tiny_encoder):
+    """Makes the tiny encoder with some settings."""
+
+    def make_encoder(**settings) -> WordEncoder:
+        defaults = {"max_length": 32, "frozen_layers": 1, "max_batch_pieces": 128, "precision": "fp32"}
+        return read_encoder(str(tiny_encoder), **{**defaults, **settings})
+
+    return make_encoder
+
+
+@pytest.fixture
+def encoder(make):
+    return make().eval()
+
+
+def step(encoder: WordEncoder) -> None:
+    """One large training step on everything that has a gradient."""
+    vectors = encoder.train()(TEXTS)
+    goal = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
+    (vectors - goal).square().mean().backward()
+    torch.optim.SGD([p for p in encoder.parameters() if p.grad is not None], lr=1.0).step()
+
+
+def test_vectors_are_those_of_the_first_pieces_of_pre_split_words(encoder, tiny_encoder):
+    words = "Die Siemens AG baut in München .".split()
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    encoding = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    first = [encoding.word_ids().index(i) for i in range(len(words))]
+    with torch.no_grad():
+        reference = AutoModel.from_pretrained(tiny_encoder).eval()(**encoding).last_hidden_state[0, first]
+        assert_close(encoder([words]), reference, atol=1e-5, rtol=0.0)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_texts_one_at_a_time(encoder):
+    alone = torch.cat([encoder([text]) for text in TEXTS])
+    assert len(alone) == sum(map(len, TEXTS))
+    assert alone.std(dim=0).min() > 0.05  # the words do differ
+    assert_close(encoder(TEXTS), alone, atol=1e-5, rtol=0.0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("max_batch_pieces", [1, 64, 10_000])
+def test_the_size_of_micro_batches_changes_nothing(make, encoder, max_batch_pieces):
+    other = make(max_batch_pieces=max_batch_pieces).eval()
+    assert_close(other(TEXTS), encoder(TEXTS), atol=1e-5, rtol=0.0)
+
+
+@torch.no_grad()
+def test_words_come_back_in_order_though_texts_are_sorted_by_length(encoder):
+    texts = [["Berlin"] * n for n in (1, 7, 3, 5, 2)]
+    vectors = encoder(texts).split([1, 7, 3, 5, 2])
+    backwards = encoder(texts[::-1]).split([2, 5, 3, 7, 1])
+    for one, other in zip(vectors, backwards[::-1]):
+        assert_close(one, other, atol=1e-5, rtol=0.0)
+    lengths = [len(batch) for batch in batches(encoder.pieces.windows(texts), encoder.max_batch_pieces)]
+    assert sum(lengths) == 5
+
+
+@torch.no_grad()
+def test_context_matters_and_other_texts_do_not(encoder):
+    one, two = encoder([["Paris", "Hilton"], ["Paris", "baut"]]).split(2)
+    assert not torch.allclose(one[0], two[0], atol=1e-2)
+    assert_close(encoder([["Paris", "Hilton"], ["Wetter"] * 9])[:2], one, atol=1e-5, rtol=0.0)
+
+
+@pytest.mark.parametrize("texts", [[], [[]], [[], [], []]])
+def test_nothing_to_encode(encoder, texts):
+    vectors = encoder(texts)
+    assert vectors.shape == (0, 32)
+    assert vectors.dtype == torch.float32
+
+
+def test_frozen_layers_get_no_gradient_and_none_is_computed(make):
+    encoder = make(frozen_layers=2)
+    layers = encoder.transformer.encoder.layer
+    seen = {}
+    for i, layer in enumerate(layers):
+        layer.register_forward_hook(
+            lambda module, _args, output, i=i: seen.__setitem__(
+                i, (output[0] if isinstance(output, tuple) else output).requires_grad
+            )
+        )
+    encoder.train()(TEXTS).square().mean().backward()
+    assert seen == {0: False, 1: False, 2: True}
+    with_gradient = {name for name, p in encoder.transformer.named_parameters() if p.grad is not None}
+    assert with_gradient == {name for name, _ in encoder.transformer.named_parameters() if ".layer.2." in name}
+
+
+def test_frozen_layers_are_byte_identical_after_a_step(make):
+    encoder = make(frozen_layers=1)
+    before = {name: p.detach().clone() for name, p in encoder.transformer.named_parameters()}
+    step(encoder)
+    changed = {name for name, p in encoder.transformer.named_parameters() if not torch.equal(p, before[name])}
+    frozen = {name for name in before if name.startswith("embeddings.") or ".layer.0." in name}
+    assert len(frozen) > 10
+    # a key's bias shifts all attention scores of a query alike: its gradient is rounding
+    assert {n for n in set(before) - frozen - changed if not n.endswith("key.bias")} == set()
+    assert not changed & frozen
+
+
+@pytest.mark.parametrize(("frozen_layers", "parts"), [(-1, 0), (0, 1), (1, 2), (3, 4)])
+def test_how_much_is_frozen(make, frozen_layers, parts):
+    encoder = make(frozen_layers=frozen_layers)
+    frozen = {name.split(".")[2] if ".layer." in name else "embeddings"
+              for name, p in encoder.transformer.named_parameters() if not p.requires_grad}  # fmt: skip
+    assert len(frozen) == parts
+    assert ("embeddings" in frozen) == (frozen_layers >= 0)
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(make):
+    with pytest.raises(ValueError, match="frozen_layers = 4, but the encoder has 3"):
+        make(frozen_layers=4)
+
+
+def test_frozen_layers_have_no_dropout_in_training(make):
+    encoder = make(frozen_layers=2).train()
+    outputs = {1: [], 2: []}
+    for i, kept in outputs.items():
+        encoder.transformer.encoder.layer[i].register_forward_hook(
+            lambda _module, _args, output, kept=kept: kept.append(output[0].detach())
+        )
+    for _ in range(2):
+        encoder(TEXTS[:1])
+    assert torch.equal(*outputs[1])
+    assert not torch.equal(*outputs[2])
+    encoder.eval()
+    assert torch.equal(encoder(TEXTS[:1]), encoder(TEXTS[:1]))
+
+
+def test_layers_are_found_in_other_architectures():
+    config = DistilBertConfig(vocab_size=20, dim=16, n_layers=4, n_heads=2, hidden_dim=32, max_position_embeddings=16)
+    frozen = bottom_modules(DistilBertModel(config), 2)
+    assert [type(module).__name__ for module in frozen] == ["Embeddings", "TransformerBlock", "TransformerBlock"]
+
+
+def test_from_config_with_the_weights_gives_the_same_vectors(make):
+    encoder = make().eval()
+    config = json.loads(json.dumps(encoder.config))  # JSON types only
+    other = WordEncoder.from_config(config)
+    other.load_state_dict(encoder.state_dict())
+    assert other.config == encoder.config
+    with torch.no_grad():
+        assert_close(other.eval()(TEXTS), encoder(TEXTS), atol=1e-6, rtol=0.0)
+    trainable = [name for name, p in other.named_parameters() if p.requires_grad]
+    assert trainable == [name for name, p in encoder.named_parameters() if p.requires_grad]
+
+
+def test_the_config_names_no_folder_of_this_machine(encoder, tiny_encoder):
+    assert str(tiny_encoder) not in json.dumps(encoder.config)
+
+
+def test_bf16_is_close_to_fp32(make, encoder):
+    with torch.no_grad():
+        half, full = make(precision="bf16").eval()(TEXTS), encoder(TEXTS)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    assert torch.cosine_similarity(half, full, dim=-1).min() > 0.995
+
+
+def test_training_in_bf16_gives_close_gradients_in_fp32(make):
+    gradients = []
+    for precision in ("fp32", "bf16"):
+        encoder = make(precision=precision, max_batch_pieces=10_000)
+        encoder.eval()(TEXTS).pow(3).mean().backward()
+        weight = encoder.transformer.encoder.layer[1].output.dense.weight
+        assert weight.dtype == weight.grad.dtype == torch.float32
+        gradients.append(weight.grad.flatten())
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_autocast_runs_matrix_products_in_the_precision(precision, dtype):
+    with autocast(torch.device("cpu"), precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(("has_it", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bf16_where_the_device_has_it(monkeypatch, has_it, dtype):
+    monkeypatch.setattr("spacy_prokd.network.encoder.has_bf16", lambda device: has_it)
+    with autocast(torch.device("cpu"), "auto"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_that_only_emulates_bf16_does_not_have_it(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    assert has_bf16(torch.device("cuda")) is expected
+
+
+class TestByteDropout:
+    def test_it_drops_its_share_and_keeps_the_mean(self):
+        torch.manual_seed(0)
+        output = ByteDropout(0.1).train()(torch.ones(400, 500))
+        dropped = 26 / 256  # the nearest to 0.1
+        # the deviation of a share of 200,000 draws is 0.0007
+        assert float((output == 0).float().mean()) == pytest.approx(dropped, abs=0.004)
+        assert float(output.mean()) == pytest.approx(1.0, abs=0.005)
+        assert output.unique().tolist() == pytest.approx([0.0, 1 / (1 - dropped)])
+
+    def test_torch_manual_seed_governs_it(self):
+        dropout, x = ByteDropout(0.5).train(), torch.ones(50, 50)
+        torch.manual_seed(1)
+        first, second = dropout(x), dropout(x)
+        torch.manual_seed(1)
+        assert torch.equal(dropout(x), first)
+        assert not torch.equal(first, second)
+
+    def test_the_gradient_is_where_values_were_kept(self):
+        x = torch.randn(40, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        output = ByteDropout(0.25).train()(x)
+        output.sum().backward()
+        assert torch.equal(x.grad != 0, output != 0)
+        assert_close(x.grad, (output / x).detach())
+        assert_close(x.grad.max(), torch.tensor(256 / 192))
+
+    def test_nothing_is_dropped_outside_training_or_at_zero(self):
+        x = torch.ones(30, 30)
+        assert ByteDropout(0.5).eval()(x) is x
+        assert ByteDropout(0.0).train()(x) is x
+
+    def test_a_half_precision_input_stays_half(self):
+        assert ByteDropout(0.5).train()(torch.ones(4, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+    def test_it_replaces_every_dropout_of_an_encoder(self, encoder):
+        kinds = [type(m) for m in encoder.transformer.modules() if "Dropout" in type(m).__name__]
+        assert set(kinds) == {ByteDropout}
+        nested = nn.Sequential(nn.Dropout(0.25), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
+        replace_dropout(nested)
+        assert (nested[0].dropped, nested[1][1].dropped) == (64, 128)
+
+
+def test_attention_weights_have_no_dropout(encoder):
+    assert encoder.transformer.config.attention_probs_dropout_prob == 0.0
+    assert encoder.transformer.config.hidden_dropout_prob == 0.1

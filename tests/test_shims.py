@@ -1,0 +1,219 @@
+"""The shim: bytes without pickle, and the optimizer step that spaCy's settings ask for."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+import safetensors.torch
+import srsly
+import torch
+from thinc.api import Adam, Model
+from torch import nn
+from torch.testing import assert_close
+
+from spacy_prokd.encoder_loading import read_encoder
+from spacy_prokd.network.encoder import WordEncoder
+from spacy_prokd.network.head import TagHead
+from spacy_prokd.shims import TorchShim, parameter_groups
+
+
+class Small(nn.Module):
+    """A matrix, a bias, and a parameter that is frozen."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.config = {"width": width}
+        self.linear = nn.Linear(width, 2)
+        self.frozen = nn.Parameter(torch.ones(width), requires_grad=False)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.dropout(x * self.frozen))
+
+
+def build(config: dict) -> Small:
+    return Small(**config)
+
+
+@pytest.fixture
+def shim():
+    torch.manual_seed(0)
+    shim = TorchShim(build)
+    shim.module = Small(3)
+    return shim
+
+
+X = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
+
+
+def take_gradient(shim: TorchShim, upstream: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Gradients of a pass without the randomness of dropout."""
+    shim.module.dropout.p = 0.0
+    _, backprop = shim.begin_update(X)
+    backprop(upstream)
+    return {name: p.grad.clone() for name, p in shim.module.named_parameters() if p.grad is not None}
+
+
+def test_a_step_is_adamw_with_decay_on_matrices_and_one_clip(shim):
+    rate, decay, clip, b1, b2, eps = 0.1, 0.5, 1.0, 0.8, 0.9, 1e-6
+    optimizer = Adam(rate, L2=decay, grad_clip=clip, beta1=b1, beta2=b2, eps=eps, use_averages=False)
+    expected = {name: p.detach().clone() for name, p in shim.module.named_parameters()}
+    mean = {name: torch.zeros_like(p) for name, p in expected.items()}
+    square = {name: torch.zeros_like(p) for name, p in expected.items()}
+    for t, upstream in enumerate([torch.tensor([[3.0, -1.0], [2.0, 5.0]]), torch.tensor([[0.01, 0.0], [0.0, 0.02]])], 1):
+        gradients = take_gradient(shim, upstream)
+        norm = sum(g.square().sum() for g in gradients.values()).sqrt()
+        assert (norm > clip) == (t == 1)  # the first step is clipped, the second is not
+        for name, g in gradients.items():
+            g = g * min(1.0, clip / (float(norm) + 1e-6))
+            mean[name] = b1 * mean[name] + (1 - b1) * g
+            square[name] = b2 * square[name] + (1 - b2) * g.square()
+            if name == "linear.weight":
+                expected[name] -= rate * decay * expected[name]
+            step = mean[name] / (1 - b1**t) / ((square[name] / (1 - b2**t)).sqrt() + eps)
+            expected[name] -= rate * step
+        shim.finish_update(optimizer)
+        for name, p in shim.module.named_parameters():
+            assert_close(p.detach(), expected[name], atol=1e-6, rtol=1e-5, msg=f"{name} in step {t}")
+    assert torch.equal(shim.module.frozen, torch.ones(3))
+
+
+def test_gradients_are_gone_after_a_step_and_no_gradient_is_no_step(shim):
+    optimizer = Adam(0.1, L2=0.5)
+    take_gradient(shim, torch.ones(2, 2))
+    shim.finish_update(optimizer)
+    before = shim.module.linear.weight.detach().clone()
+    shim.finish_update(optimizer)  # not even weight decay
+    assert torch.equal(shim.module.linear.weight, before)
+
+
+def test_gradients_of_several_passes_add_up(shim):
+    once = take_gradient(shim, torch.ones(2, 2))
+    twice = take_gradient(shim, torch.ones(2, 2))
+    assert_close(twice["linear.weight"], 2 * once["linear.weight"])
+
+
+def test_the_rate_follows_the_thinc_optimizer(shim):
+    optimizer = Adam(iter([0.5, 0.25, 0.0]), L2=0.0, grad_clip=0.0, eps=1e-12)
+    moved = []
+    for _ in range(3):
+        before = shim.module.linear.bias.detach().clone()
+        take_gradient(shim, torch.ones(2, 2))
+        shim.finish_update(optimizer)
+        optimizer.step_schedules()
+        moved.append(float((before - shim.module.linear.bias.detach()).abs().max()))
+    # Adam moves by its rate while the gradient stays the same
+    assert moved == pytest.approx([0.5, 0.25, 0.0], abs=1e-4)
+
+
+def test_parameter_groups_leave_out_what_is_frozen():
+    module = Small(3)
+    groups = {group["decays"]: group["params"] for group in parameter_groups(module)}
+    assert [id(p) for p in groups[True]] == [id(module.linear.weight)]
+    assert [id(p) for p in groups[False]] == [id(module.linear.bias)]
+    module.linear.bias.requires_grad_(False)
+    assert [group["decays"] for group in parameter_groups(module)] == [True]
+
+
+def test_dropout_is_on_in_training_and_off_in_prediction(shim):
+    assert torch.equal(shim.predict(X), shim.predict(X))
+    torch.manual_seed(0)
+    outputs = [shim.begin_update(X)[0] for _ in range(8)]
+    assert any(not torch.equal(outputs[0], output) for output in outputs)
+    assert not shim.predict(X).requires_grad
+    assert outputs[0].requires_grad
+
+
+def test_bytes_come_back_as_the_same_module(shim):
+    other = TorchShim(build).from_bytes(shim.to_bytes())
+    assert other.module.config == {"width": 3}
+    for name, value in shim.module.state_dict().items():
+        assert torch.equal(other.module.state_dict()[name], value)
+    assert torch.equal(other.predict(X), shim.predict(X))
+
+
+def test_a_shim_without_a_module_stays_without(shim):
+    assert TorchShim(build).module is None
+    assert TorchShim(build).from_bytes(TorchShim(build).to_bytes()).module is None
+
+
+def test_prototypes_are_saved_and_loaded():
+    shim = TorchShim(TagHead.from_config)
+    shim.module = TagHead(4, 3, 0.5)
+    shim.module.target.vectors.fill_(0.5)
+    shim.module.target.mass.copy_(torch.tensor([0.5, 0.25, 0.25]))
+    other = TorchShim(TagHead.from_config).from_bytes(shim.to_bytes())
+    assert_close(other.module.target.prototypes()[:, 0], torch.tensor([1.0, 2.0, 2.0]))
+    assert not other.module.source.present().any()
+
+
+def test_an_encoder_comes_back_from_bytes_alone(tiny_encoder):
+    settings = {"max_length": 32, "frozen_layers": 1, "max_batch_pieces": 128, "precision": "fp32"}
+    shim = TorchShim(WordEncoder.from_config)
+    shim.module = read_encoder(str(tiny_encoder), **settings)
+    data = shim.to_bytes()
+    assert str(tiny_encoder).encode() not in data
+    other = TorchShim(WordEncoder.from_config).from_bytes(data)
+    texts = [["Angela", "Merkel"], [], ["Berlin"]]
+    assert_close(other.predict(texts), shim.predict(texts), atol=1e-6, rtol=0.0)
+
+
+def test_weights_published_in_half_precision_come_back_in_full(tiny_encoder, tmp_path):
+    from transformers import AutoModel
+
+    folder = tmp_path / "half"
+    AutoModel.from_pretrained(tiny_encoder, torch_dtype=torch.float16).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((tiny_encoder / name).read_bytes())
+    assert json.loads((folder / "config.json").read_text())["torch_dtype"] == "float16"
+    shim = TorchShim(WordEncoder.from_config)
+    shim.module = read_encoder(str(folder), max_length=32)
+    other = TorchShim(WordEncoder.from_config).from_bytes(shim.to_bytes())
+    for module in (shim.module, other.module):
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
+def test_loading_runs_no_pickle(shim, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a pickle was read")
+
+    data = shim.to_bytes()
+    for name in ("loads", "load", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    assert TorchShim(build).from_bytes(data).module is not None
+
+
+def test_bytes_are_a_json_config_and_safetensors(shim):
+    message = srsly.msgpack_loads(shim.to_bytes())
+    assert set(message) == {"config", "weights"}
+    assert json.loads(json.dumps(message["config"])) == {"width": 3}
+    assert set(safetensors.torch.load(message["weights"])) == {"linear.weight", "linear.bias", "frozen"}
+
+
+def test_damaged_bytes_are_an_error(shim):
+    message = srsly.msgpack_loads(shim.to_bytes())
+    message["weights"] = message["weights"][:-4]
+    with pytest.raises(Exception, match=r"(?i)metadata|incomplete|header"):
+        TorchShim(build).from_bytes(srsly.msgpack_dumps(message))
+
+
+def test_a_copy_of_a_model_is_stepped_by_itself(shim):
+    model: Model = Model("small", lambda model, X, is_train: (X, lambda d: d), shims=[shim])
+    twin = model.copy().shims[0]
+    before = copy.deepcopy(twin.module.state_dict())
+    take_gradient(shim, torch.ones(2, 2))
+    shim.finish_update(Adam(0.1))
+    assert all(torch.equal(value, before[name]) for name, value in twin.module.state_dict().items())
+    take_gradient(twin, torch.ones(2, 2))
+    twin.finish_update(Adam(0.1))
+    assert_close(twin.module.linear.weight, shim.module.linear.weight)
+
+
+def test_averages_are_left_alone(shim):
+    before = shim.module.linear.weight.detach().clone()
+    with shim.use_params({}):
+        assert torch.equal(shim.module.linear.weight, before)
