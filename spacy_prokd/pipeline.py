@@ -274,7 +274,8 @@ class ProKDNer(TrainablePipe):
 
     def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
         """The outputs for the whole training corpus, without dropout and gradients."""
-        assert self._get_examples is not None
+        if self._get_examples is None:
+            raise ProKDError("Self-training needs the whole training corpus: call nlp.initialize() with it before updates.")
         for examples in util.minibatch(self._get_examples(), 128):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
