@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import spacy
 import torch
@@ -56,17 +57,18 @@ def TransformerEncoder(
         "precision": precision,
     }
 
-    def build(config: dict) -> WordEncoder:
-        # what the config says of speed and memory holds, whatever was saved
-        return WordEncoder.from_config({**config, **settings})
-
     return Model(
         "transformer_encoder",
         _encode,
         dims={"nO": None},
         attrs={"settings": settings},
-        shims=[TorchShim(build)],
+        shims=[TorchShim(partial(_build_encoder, settings))],
     )
+
+
+def _build_encoder(settings: dict[str, Any], config: dict[str, Any]) -> WordEncoder:
+    # what the config says of speed and memory holds, whatever was saved
+    return WordEncoder.from_config({**config, **settings})
 
 
 def _encode(model: Model, docs: list[Doc], is_train: bool) -> tuple[list[Floats2d], Callable]:
@@ -93,16 +95,16 @@ def _encode(model: Model, docs: list[Doc], is_train: bool) -> tuple[list[Floats2
 
 
 @spacy.registry.architectures("spacy-prokd.PrototypeTagger.v1")
-def PrototypeTagger(
-    tok2vec: Model[list[Doc], list[Floats2d]], dropout: float = 0.5
-) -> Model[list[Doc], TaggerOutput]:
+def PrototypeTagger(tok2vec: Model[list[Doc], list[Floats2d]], dropout: float = 0.5) -> Model[list[Doc], TaggerOutput]:
     """A linear classifier over BIO tags, with class prototypes, on any tok2vec.
 
     tok2vec (Model): Gives one array [n_words, width] a doc.
     dropout (float): On the classifier's input, in training.
     RETURNS (Model): Takes docs, gives a TaggerOutput; its gradient is a TaggerOutput too.
     """
-    head: Model = Model("prototype_head", _no_forward, dims={"nI": None, "nO": None}, shims=[TorchShim(TagHead.from_config)])
+    head: Model = Model(
+        "prototype_head", _no_forward, dims={"nI": None, "nO": None}, shims=[TorchShim(TagHead.from_config)]
+    )
     model: Model = Model(
         "prototype_tagger",
         _tag,
@@ -122,7 +124,9 @@ def get_head(model: Model) -> TagHead:
     """
     module = model.get_ref("head").shims[0].module
     if module is None:
-        raise ProKDError("This prokd_ner has not been trained: call nlp.initialize() with examples, or load a trained one.")
+        raise ProKDError(
+            "This prokd_ner has not been trained: call nlp.initialize() with examples, or load a trained one."
+        )
     return module
 
 
@@ -155,7 +159,10 @@ def _initialize_tagger(model: Model, X: list[Doc] | None = None, Y: object = Non
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     tok2vec.initialize(X=X)
     if not tok2vec.has_dim("nO"):  # a listener learns its width from the pipe it listens to
-        raise ProKDError("The tok2vec of prokd_ner has no width (nO); a listener needs its transformer in the pipeline.")
+        raise ProKDError(
+            "The tok2vec of prokd_ner has no width (nO): TransformerEncoder.v1 needs an encoder named under "
+            "[initialize.components.prokd_ner.encoder], a listener its transformer earlier in the pipeline."
+        )
     width = tok2vec.get_dim("nO")
     head.set_dim("nI", width)
     head.set_dim("nO", model.get_dim("nO"))

@@ -12,6 +12,7 @@ import hashlib
 import json
 import struct
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -116,7 +117,7 @@ def _read_tokenizer(file: BinaryIO) -> dict[str, Any]:
     blob = file.read(n_bytes)
     _entries, table_bytes = _unpack(file, "iI")
     file.seek(table_bytes, 1)
-    pieces = [blob[a:b].decode("utf8") for a, b in zip(offsets[:-1], offsets[1:])]
+    pieces = [blob[a:b].decode("utf8") for a, b in pairwise(offsets)]
     return {
         "vocab": [(piece, float(score)) for piece, score in zip(pieces, scores)],
         "special": {

@@ -29,7 +29,8 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        typer.secho(f"Error: {error.strerror}: {error.filename or ''}. Nothing half-written was left.", fg="red", err=True)
+        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        typer.secho(f"Error: {what}. No output was left half-written.", fg=typer.colors.RED, err=True)
         sys.exit(1)
 
 
@@ -98,7 +99,7 @@ def evaluate(
     output: Annotated[Path, typer.Argument(help="JSON file to write")],
     source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
     target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
-    compare_with: Annotated[Optional[Path], typer.Option(help="JSON file of another pipeline, to show beside it")] = None,
+    compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
     gpu_id: Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")] = -1,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
@@ -189,8 +190,12 @@ def _use_gpu(gpu_id: int) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ProKDError(f"GPU {gpu_id} was asked for, but torch finds none. Use -1 for the CPU, or install a CUDA build of torch.")
+        raise ProKDError(
+            f"GPU {gpu_id} was asked for, but torch finds none. Use -1 for the CPU, or install a CUDA build of torch."
+        )
     try:
         spacy.require_gpu(gpu_id)
     except ValueError as error:
-        raise ProKDError(f'GPU {gpu_id} cannot be used: {error} Thinc needs CuPy: pip install "spacy-prokd[gpu]".') from None
+        raise ProKDError(
+            f'GPU {gpu_id} cannot be used: {error} Thinc needs CuPy: pip install "spacy-prokd[gpu]".'
+        ) from None

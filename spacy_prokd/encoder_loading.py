@@ -56,7 +56,10 @@ def read_encoder(name: str, **settings: object):
     if folder.is_dir():
         _check_folder(folder)
     elif folder.is_absolute() or name.startswith((".", "~")) or len(folder.parts) > 2:
-        raise ProKDError(f"The encoder folder {name} does not exist. `spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one.")
+        raise ProKDError(
+            f"The encoder folder {name} does not exist. "
+            f"`spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one."
+        )
     with _readable(name):
         config = AutoConfig.from_pretrained(name)
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
@@ -67,7 +70,9 @@ def read_encoder(name: str, **settings: object):
         raise ProKDError(f"The encoder '{name}' has no fast tokenizer (tokenizer.json); choose one that has.")
     positions = _positions(transformer)
     if positions and settings["max_length"] > positions:
-        raise ProKDError(f"max_length = {settings['max_length']}, but the encoder '{name}' reads {positions} pieces at most.")
+        raise ProKDError(
+            f"max_length = {settings['max_length']}, but the encoder '{name}' reads {positions} pieces at most."
+        )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     unk = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
     return WordEncoder(transformer, tokenizer.backend_tokenizer, pad_id=pad, unk_id=unk, **settings)
@@ -84,7 +89,10 @@ def _positions(transformer: nn.Module) -> int | None:
 
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
-        raise ProKDError(f"{folder} is no encoder: it has no config.json. `spacy-prokd encoder {bundled_encoder.NAME} {folder}` makes the bundled one.")
+        raise ProKDError(
+            f"{folder} is no encoder: it has no config.json. "
+            f"`spacy-prokd encoder {bundled_encoder.NAME} {folder}` makes the bundled one."
+        )
     files = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json")
     if not any((folder / name).is_file() for name in files):
         raise ProKDError(

@@ -1,4 +1,4 @@
-"""Which loss falls on which words: the teacher's and the student's objective. The paper's ablations are their settings."""
+"""Which loss falls on which words: the objectives of teacher and student. The paper's ablations are settings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .network.prototypes import (
     Distance,
     Moments,
     class_sums,
-    measuring_unit,
     hybrid,
+    measuring_unit,
     prototype_probabilities,
     sharpen,
     straight_through,
@@ -140,8 +140,8 @@ class Teacher:
         self._batches_without_target = self._batches_without_target + 1 if labelled.all() else 0
         if self._batches_without_target == 20:
             raise ProKDError(
-                f"alignment_weight = {self.alignment_weight}, but the training corpus has no target text to align with: "
-                "set paths.target to the target's train.spacy, or alignment_weight = 0."
+                f"alignment_weight = {self.alignment_weight}, but the training corpus has no target text to align "
+                "with: set paths.target to the target's train.spacy, or alignment_weight = 0."
             )
 
     def _alignment(self, head: TagHead, output: TaggerOutput, classes: Tensor, labelled: Tensor) -> Tensor:

@@ -159,12 +159,15 @@ def _stage(pipeline: Path, folder: Path, meta: dict[str, Any]) -> None:
     (folder / "README.md").write_text(render_model_card(meta), encoding="utf8")
 
 
-def _without_paths(value: Any) -> Any:
+def _without_paths(value: Any, required: bool = False) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_paths(item) for key, item in value.items()}
+        return {key: _without_paths(item, required=key == "name") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_paths(item) for item in value]
-    return None if isinstance(value, str) and _is_local_path(value) else value
+    if not isinstance(value, str) or not _is_local_path(value):
+        return value
+    # spacy-transformers wants a model's `name`, which may be a folder, but reads it only before training
+    return Path(value).name if required else None
 
 
 def _is_local_path(text: str) -> bool:

@@ -126,7 +126,9 @@ class ProKDNer(TrainablePipe):
         if label in self.labels:
             return 0
         if self.model.has_dim("nO"):
-            raise ProKDError(f"'{label}' cannot be added to a trained prokd_ner with the labels {', '.join(self.labels)}.")
+            raise ProKDError(
+                f"'{label}' cannot be added to a trained prokd_ner with the labels {', '.join(self.labels)}."
+            )
         self.cfg["labels"] = sorted([*self.labels, label])
         return 1
 
@@ -249,7 +251,7 @@ class ProKDNer(TrainablePipe):
         total = named.pop("loss")
         if not torch.isfinite(total):
             raise ProKDError(
-                f"Training stopped: the loss became {float(total)} in epoch {progress.epoch + 1}. "
+                f"Training stopped: the loss became {total.item()} in epoch {progress.epoch + 1}. "
                 "Use a lower learning rate (training.optimizer.learn_rate) or precision = fp32."
             )
         backprop(gradient_of(total, output))
@@ -275,7 +277,9 @@ class ProKDNer(TrainablePipe):
     def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
         """The outputs for the whole training corpus, without dropout and gradients."""
         if self._get_examples is None:
-            raise ProKDError("Self-training needs the whole training corpus: call nlp.initialize() with it before updates.")
+            raise ProKDError(
+                "Self-training needs the whole training corpus: call nlp.initialize() with it before updates."
+            )
         for examples in util.minibatch(self._get_examples(), 128):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
@@ -306,9 +310,11 @@ def get_span_score(span: Span) -> float | None:
     if not group or "scores" not in group.attrs:
         return None
     i = bisect_left(group, span.start, key=lambda found: found.start)
-    if i < len(group) and group[i] == span:
-        return group.attrs["scores"][i]
-    return None
+    if i == len(group):
+        return None
+    found = group[i]  # not compared with ==: an entity linker may have given the entity an id since
+    is_same = (found.start, found.end, found.label) == (span.start, span.end, span.label)
+    return group.attrs["scores"][i] if is_same else None
 
 
 if not Span.has_extension("score"):

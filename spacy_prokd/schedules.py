@@ -32,7 +32,9 @@ def warmup_linear(
     RAISES (ProKDError): If the number of epochs is not fixed.
     """
     if epochs < 1:
-        raise ProKDError(f"spacy-prokd.warmup_linear.v1 needs a fixed number of epochs; training.max_epochs is {epochs}.")
+        raise ProKDError(
+            f"spacy-prokd.warmup_linear.v1 needs a fixed number of epochs; training.max_epochs is {epochs}."
+        )
     total = epochs * sum(1 for _ in batcher(corpus(spacy.blank("xx"))))
     rising = max(1.0, warmup * total)
     step = 0

@@ -30,6 +30,7 @@ class TorchShim(Shim):
 
     @property
     def module(self) -> nn.Module | None:
+        """The torch module; None before the model is initialised or loaded."""
         return self._model
 
     @module.setter
@@ -81,6 +82,7 @@ class TorchShim(Shim):
         yield
 
     def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the module; part of Thinc's interface."""
         if self._model is not None:
             self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
@@ -92,6 +94,7 @@ class TorchShim(Shim):
         return srsly.msgpack_dumps({"config": self._model.config, "weights": safetensors.torch.save(state)})
 
     def from_bytes(self, data: bytes) -> TorchShim:
+        """Rebuild the module from `to_bytes`."""
         message = srsly.msgpack_loads(data)
         if message is not None:
             module = self._build(message["config"])

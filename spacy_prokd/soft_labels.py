@@ -35,11 +35,13 @@ def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
     """
     raw = doc.user_data.get(SOFT_KEY)
     if raw is None:
-        raise ProKDError("The student trains on soft labels, but a text has none: run `spacy-prokd label` on the corpus first.")
+        raise ProKDError(
+            "The student trains on soft labels, but a text has none: run `spacy-prokd label` on the corpus first."
+        )
     if len(raw) != 2 * len(doc) * n_tags:
         raise ProKDError(
-            f"A text of {len(doc)} words has {len(raw)} bytes of soft labels, not the {2 * len(doc) * n_tags} of {n_tags} "
-            "tags: the corpus was labelled by a teacher with other labels. Label it again."
+            f"A text of {len(doc)} words has {len(raw)} bytes of soft labels, not the {2 * len(doc) * n_tags} of "
+            f"{n_tags} tags: the corpus was labelled by a teacher with other labels. Label it again."
         )
     return np.frombuffer(raw, dtype="<f2").reshape(len(doc), n_tags).astype(np.float32)
 
@@ -57,6 +59,8 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
     RETURNS (int): How many docs there are.
     RAISES (ProKDError): If the teachers' labels differ, or a path is not what it should be.
     """
+    if not corpus.is_file():
+        raise ProKDError(f"{corpus} is no file: give the target's train.spacy, which `spacy-prokd convert` makes.")
     pipelines = [_load(path) for path in teachers]
     labels = _common_labels(teachers, pipelines)
     docs = load_docs(corpus, pipelines[0].vocab)
@@ -95,7 +99,8 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
     for path, others in zip(teachers, labels):
         if others != labels[0]:
             raise ProKDError(
-                f"The teachers' labels differ: {teachers[0]} has {', '.join(labels[0])}; {path} has {', '.join(others)}. "
+                f"The teachers' labels differ: {teachers[0]} has {', '.join(labels[0])}; {path} has "
+                f"{', '.join(others)}. "
                 "Train them on the same labels (see the label map of `spacy-prokd convert`)."
             )
     return labels[0]

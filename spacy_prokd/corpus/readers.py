@@ -109,4 +109,5 @@ def _find_files(path: str | Path | None) -> list[Path]:
 
 
 def copy_words(doc: Doc) -> Doc:
+    """A Doc of the same words and spaces, without any annotation."""
     return Doc(doc.vocab, words=[word.text for word in doc], spaces=[bool(word.whitespace_) for word in doc])

@@ -88,6 +88,7 @@ class WordEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.transformer.parameters()).device
 
     def train(self, mode: bool = True) -> WordEncoder:
@@ -104,9 +105,10 @@ class WordEncoder(nn.Module):
         RETURNS (Tensor): float32 [n_words, width], the texts' words one after the other.
         """
         vectors, positions = [], []
-        for batch in batches(self.pieces.windows(texts), self.max_batch_pieces):
-            vectors.append(self._encode(batch))
-            positions.extend(window.words for window in batch)
+        with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
+            for batch in batches(self.pieces.windows(texts), self.max_batch_pieces):
+                vectors.append(self._encode(batch))
+                positions.extend(window.words for window in batch)
         if not vectors:
             return torch.zeros(0, self.width, device=self.device)
         restore = np.argsort(np.concatenate(positions), kind="stable")
@@ -121,11 +123,10 @@ class WordEncoder(nn.Module):
             mask[row, : len(window.ids)] = 1
         first = np.concatenate([window.first + row * length for row, window in enumerate(batch)])
         device = self.device
-        with autocast(device, self.precision):
-            hidden = self.transformer(
-                input_ids=torch.from_numpy(ids).to(device),
-                attention_mask=None if mask.all() else torch.from_numpy(mask).to(device),
-            ).last_hidden_state
+        hidden = self.transformer(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=None if mask.all() else torch.from_numpy(mask).to(device),
+        ).last_hidden_state
         return hidden.flatten(0, 1)[torch.from_numpy(first).to(device)].float()
 
 
@@ -166,6 +167,7 @@ class ByteDropout(nn.Module):
         self.dropped = round(p * 256)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drop values in training and scale the others up; x as it is otherwise."""
         if not self.training or not self.dropped:
             return x
         kept = 256 - self.dropped
@@ -198,9 +200,7 @@ def bottom_modules(transformer: nn.Module, frozen_layers: int) -> list[nn.Module
     n_layers = int(transformer.config.num_hidden_layers)
     if frozen_layers > n_layers:
         raise ValueError(f"frozen_layers = {frozen_layers}, but the encoder has {n_layers} layers.")
-    layers = next(
-        (m for m in transformer.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers), None
-    )
+    layers = next((m for m in transformer.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers), None)
     if layers is None and frozen_layers:
         raise ValueError(f"No list of {n_layers} layers found in {type(transformer).__name__}; set frozen_layers = 0.")
     embeddings = [module for name, module in transformer.named_children() if "embed" in name]

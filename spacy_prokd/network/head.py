@@ -29,6 +29,7 @@ class TagHead(nn.Module):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TagHead:
+        """Build a head with new weights."""
         return cls(**config)
 
     def forward(self, h: Tensor) -> Tensor:

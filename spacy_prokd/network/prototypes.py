@@ -58,9 +58,9 @@ class PrototypeBank(nn.Module):
     """The prototypes of one language as a slow average (Eq. 5), saved with the model.
 
     `mass` is each class's share of the words and `vectors / mass` its prototype; `unit` maps differences of
-    vectors to units in which distances are measured, [width, width]. Numerator and denominator are averaged separately, so a class with little mass in a batch does not
-    make its prototype jump. Until `1 / n < gamma` after n updates the average is the plain mean of what
-    was seen: it never starts from zeros.
+    vectors to units in which distances are measured, [width, width]. Numerator and denominator are averaged
+    separately, so a class with little mass in a batch does not make its prototype jump. Until `1 / n < gamma`
+    after n updates the average is the plain mean of what was seen: it never starts from zeros.
 
     n_classes (int): Number of tags, O included.
     width (int): Size of a word's vector.
