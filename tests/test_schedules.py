@@ -24,9 +24,7 @@ def test_it_rises_to_the_rate_and_falls_to_zero_by_hand():
 
 def test_it_counts_the_steps_of_all_epochs():
     # 5 texts are 3 steps; two epochs 6: a third of them rise
-    assert rates(5, epochs=2, warmup=1 / 3, rate=0.2, steps=7) == pytest.approx(
-        [0.1, 0.2, 0.2, 0.15, 0.1, 0.05, 0.0]
-    )
+    assert rates(5, epochs=2, warmup=1 / 3, rate=0.2, steps=7) == pytest.approx([0.1, 0.2, 0.2, 0.15, 0.1, 0.05, 0.0])
 
 
 def test_without_warm_up_the_first_step_has_the_whole_rate():

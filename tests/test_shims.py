@@ -13,6 +13,7 @@ import torch
 from thinc.api import Adam, Model
 from torch import nn
 from torch.testing import assert_close
+from transformers import AutoModel
 
 from spacy_prokd.encoder_loading import read_encoder
 from spacy_prokd.network.encoder import WordEncoder
@@ -63,7 +64,8 @@ def test_a_step_is_adamw_with_decay_on_matrices_and_one_clip(shim):
     expected = {name: p.detach().clone() for name, p in shim.module.named_parameters()}
     mean = {name: torch.zeros_like(p) for name, p in expected.items()}
     square = {name: torch.zeros_like(p) for name, p in expected.items()}
-    for t, upstream in enumerate([torch.tensor([[3.0, -1.0], [2.0, 5.0]]), torch.tensor([[0.01, 0.0], [0.0, 0.02]])], 1):
+    upstreams = [torch.tensor([[3.0, -1.0], [2.0, 5.0]]), torch.tensor([[0.01, 0.0], [0.0, 0.02]])]
+    for t, upstream in enumerate(upstreams, 1):
         gradients = take_gradient(shim, upstream)
         norm = sum(g.square().sum() for g in gradients.values()).sqrt()
         assert (norm > clip) == (t == 1)  # the first step is clipped, the second is not
@@ -162,8 +164,6 @@ def test_an_encoder_comes_back_from_bytes_alone(tiny_encoder):
 
 
 def test_weights_published_in_half_precision_come_back_in_full(tiny_encoder, tmp_path):
-    from transformers import AutoModel
-
     folder = tmp_path / "half"
     AutoModel.from_pretrained(tiny_encoder, torch_dtype=torch.float16).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -24,9 +24,9 @@ from spacy_prokd.network.pieces import batches
 TEXTS = [
     ["Merkel", "und", "Weber"],
     [],
-    "Die Siemens AG baut in München ein neues Werk .".split(),
+    ["Die", "Siemens", "AG", "baut", "in", "München", "ein", "neues", "Werk", "."],
     ["Berlin"],
-    "Angela Merkel besuchte gestern Paris .".split() * 8,  # longer than a window
+    ["Angela", "Merkel", "besuchte", "gestern", "Paris", "."] * 8,  # longer than a window
     ["", "\u200b", "x" * 10_000],
 ]
 
@@ -56,7 +56,7 @@ def step(encoder: WordEncoder) -> None:
 
 
 def test_vectors_are_those_of_the_first_pieces_of_pre_split_words(encoder, tiny_encoder):
-    words = "Die Siemens AG baut in München .".split()
+    words = ["Die", "Siemens", "AG", "baut", "in", "München", "."]
     tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
     encoding = tokenizer(words, is_split_into_words=True, return_tensors="pt")
     first = [encoding.word_ids().index(i) for i in range(len(words))]

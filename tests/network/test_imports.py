@@ -49,7 +49,7 @@ def test_plain_rooms_import_neither_spacy_nor_torch(name):
 
 def test_importing_the_network_loads_neither_spacy_nor_thinc():
     modules = ", ".join(f"spacy_prokd.network.{path.stem}" for path in NETWORK if path.stem != "__init__")
-    code = f"import sys; import {modules}; print(sorted({{'spacy', 'thinc'}} & set(sys.modules)), 'torch' in sys.modules)"
+    code = f"import sys, {modules}; print(sorted({{'spacy', 'thinc'}} & set(sys.modules)), 'torch' in sys.modules)"
     assert run(code) == "[] True"
 
 

@@ -67,9 +67,7 @@ TARGET = torch.tensor([[7.0, 0.0], [3.0, 4.0]])
     ],
 )
 def test_class_alignment_by_hand_eq_6(reduction, positive_in_denominator, expected):
-    loss = class_alignment(
-        SOURCE, TARGET, 0.5, reduction=reduction, positive_in_denominator=positive_in_denominator
-    )
+    loss = class_alignment(SOURCE, TARGET, 0.5, reduction=reduction, positive_in_denominator=positive_in_denominator)
     assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 

@@ -1,0 +1,333 @@
+"""The objectives: each setting of the paper's ablations does what it says."""
+
+from __future__ import annotations
+
+import pytest
+import spacy
+import torch
+from thinc.api import fix_random_seed
+from torch.testing import assert_close
+
+from spacy_prokd.architectures import TaggerOutput, get_head, gradient_of, leaf
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.network.head import TagHead
+from spacy_prokd.network.losses import class_alignment, cross_entropy, distillation
+from spacy_prokd.network.prototypes import ClassSums, class_sums
+from spacy_prokd.objectives import Batch, Progress, make_student, make_teacher
+
+WIDTH, CLASSES = 4, 3
+ONE_HOT = torch.eye(CLASSES)
+
+
+def make_output(n_words: int, seed: int = 0) -> TaggerOutput:
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(n_words, WIDTH, generator=generator)
+    logits = torch.randn(n_words, CLASSES, generator=generator)
+    return leaf(TaggerOutput(vectors, logits, [n_words]))
+
+
+def make_soft(n_words: int, seed: int = 1) -> torch.Tensor:
+    return torch.softmax(torch.randn(n_words, CLASSES, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def no_pass():
+    raise AssertionError("a full pass over the corpus was asked for")
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    return TagHead(WIDTH, CLASSES, 0.0)
+
+
+# six source words with a gold class, six target words without
+CLASSES_OF_WORDS = torch.tensor([0, 1, 2, 0, 1, 0, -1, -1, -1, -1, -1, -1])
+LATER = Progress(1, 4, 0.5)  # the second of four epochs
+
+
+class TestTeacher:
+    @pytest.mark.parametrize("weight", [0.0, 1.0])
+    def test_cross_entropy_falls_on_labelled_words_alone(self, head, weight):
+        output = make_output(12)
+        losses = make_teacher(alignment_weight=weight).losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
+        assert_close(losses["cross_entropy"], cross_entropy(output.logits[:6], CLASSES_OF_WORDS[:6]).detach())
+        assert not gradient_of(losses["loss"], output).logits[6:].any()
+
+    def test_without_alignment_it_is_exactly_eq_1(self, head):
+        output = make_output(12)
+        losses = make_teacher(alignment_weight=0.0).losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
+        assert set(losses) == {"loss", "cross_entropy"}
+        assert torch.equal(losses["loss"], cross_entropy(output.logits[:6], CLASSES_OF_WORDS[:6]))
+        assert not gradient_of(losses["loss"], output).vectors.any()
+        assert not head.target.present().any()
+
+    def test_the_whole_loss_is_eq_7(self, head):
+        losses = make_teacher(alignment_weight=0.5).losses(head, make_output(12), Batch(CLASSES_OF_WORDS, None), LATER)
+        assert_close(losses["loss"].detach(), losses["cross_entropy"] + 0.5 * losses["alignment"])
+
+    @pytest.mark.parametrize(("progress", "ramp"), [((0, 3, 0.0), 0.0), ((0, 3, 0.25), 0.25), ((1, 3, 0.0), 1.0)])
+    def test_alignment_rises_over_the_first_epoch(self, head, progress, ramp):
+        losses = make_teacher(alignment_weight=1.0).losses(
+            head, make_output(12), Batch(CLASSES_OF_WORDS, None), Progress(*progress)
+        )
+        assert_close(losses["loss"].detach(), losses["cross_entropy"] + ramp * losses["alignment"])
+
+    @pytest.mark.parametrize("reduction", ["mean", "paper"])
+    @pytest.mark.parametrize("positive_in_denominator", [True, False])
+    def test_alignment_is_eq_6_between_the_prototypes_of_both_languages(self, head, reduction, positive_in_denominator):
+        output = make_output(12)
+        p = torch.softmax(output.logits[6:], dim=-1)
+        expected = class_alignment(
+            class_sums(output.vectors[:6], ONE_HOT[CLASSES_OF_WORDS[:6]]).means(),
+            class_sums(output.vectors[6:], p).means(),
+            0.6,
+            reduction=reduction,
+            positive_in_denominator=positive_in_denominator,
+        )
+        teacher = make_teacher(
+            alignment_weight=1.0,
+            tau_align=0.6,
+            reduction=reduction,
+            positive_in_denominator=positive_in_denominator,
+        )
+        losses = teacher.losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
+        assert_close(losses["alignment"], expected.detach())
+        # the first batch's slow prototypes are its own, so the straight-through gradient is the plain one
+        expected_gradient = gradient_of(expected, output).vectors
+        assert expected_gradient[:6].any()
+        assert expected_gradient[6:].any()
+        assert_close(gradient_of(losses["loss"], output).vectors, expected_gradient)
+
+    def test_the_printed_gradient_goes_through_gamma(self, head):
+        gradients = []
+        for gradient in ("straight_through", "gamma"):
+            output = make_output(12)
+            teacher = make_teacher(alignment_weight=1.0, gamma=0.01, gradient=gradient)
+            fresh = TagHead(WIDTH, CLASSES, 0.0)
+            losses = teacher.losses(fresh, output, Batch(CLASSES_OF_WORDS, None), LATER)
+            gradients.append(gradient_of(losses["loss"], output).vectors)
+        assert_close(gradients[1], 0.01 * gradients[0])
+
+    def test_sharper_weights_change_the_target_prototypes(self, head):
+        output = make_output(12)
+        make_teacher(alignment_weight=1.0, sharpness=50.0).losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
+        hard = ONE_HOT[output.logits[6:].detach().argmax(dim=-1)]
+        expected = class_sums(output.vectors.detach()[6:], hard)
+        both = expected.mass > 0
+        assert_close(head.target.prototypes()[both], expected.means()[both], atol=0.05, rtol=0.0)
+
+    def test_target_prototypes_move_by_gamma(self, head):
+        head.target.reset(ClassSums(torch.ones(CLASSES, WIDTH) * 2.0, torch.full((CLASSES,), 2.0)))
+        output = make_output(12)
+        p = torch.softmax(output.logits[6:].detach(), dim=-1)
+        sums = class_sums(output.vectors.detach()[6:], p)
+        make_teacher(alignment_weight=1.0, gamma=0.25).losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
+        assert_close(head.target.vectors, 0.75 * torch.full((CLASSES, WIDTH), 1 / 3) + 0.25 * sums.vectors / 6)
+
+    def test_source_prototypes_are_the_means_over_an_epoch_eq_3(self, head):
+        teacher = make_teacher(alignment_weight=1.0)
+        teacher.start_epoch(head, Progress(0, 2, 0.0), no_pass)
+        outputs = [make_output(12, seed) for seed in range(5)]
+        for output in outputs:
+            teacher.losses(head, output, Batch(CLASSES_OF_WORDS, None), Progress(0, 2, 0.5))
+        teacher.start_epoch(head, Progress(1, 2, 0.0), no_pass)
+        h = torch.cat([output.vectors.detach()[:6] for output in outputs])
+        gold = CLASSES_OF_WORDS[:6].repeat(5)
+        expected = torch.stack([h[gold == k].mean(dim=0) for k in range(CLASSES)])
+        assert_close(head.source.prototypes(), expected)
+        # they stay until the next epoch ends, and then hold that epoch alone
+        teacher.losses(head, make_output(12, seed=9), Batch(CLASSES_OF_WORDS, None), LATER)
+        assert_close(head.source.prototypes(), expected)
+        teacher.start_epoch(head, Progress(2, 3, 0.0), no_pass)
+        alone = class_sums(make_output(12, seed=9).vectors.detach()[:6], ONE_HOT[CLASSES_OF_WORDS[:6]]).means()
+        assert_close(head.source.prototypes(), alone)
+
+    @pytest.mark.parametrize("classes", [torch.full((6,), -1), torch.tensor([0, 1, 2, 0, 1, 0])])
+    def test_a_batch_of_one_language_alone_aligns_nothing(self, head, classes):
+        output = make_output(6)
+        losses = make_teacher(alignment_weight=1.0).losses(head, output, Batch(classes, None), LATER)
+        assert losses["alignment"] == 0.0
+        assert torch.isfinite(losses["loss"])
+        assert torch.isfinite(gradient_of(losses["loss"], output).vectors).all()
+
+    def test_a_corpus_without_target_text_stops_training(self, head):
+        source, both = torch.tensor([0, 1, 2, 0, 1, 0]), torch.tensor([0, 1, 2, -1, -1, -1])
+        teacher = make_teacher(alignment_weight=1.0)
+        for classes in [source] * 19 + [both] + [source] * 19:
+            teacher.losses(head, make_output(6), Batch(classes, None), LATER)
+        with pytest.raises(ProKDError, match=r"no target text to align with.*alignment_weight = 0"):
+            teacher.losses(head, make_output(6), Batch(source, None), LATER)
+
+    def test_a_class_that_one_side_lacks_is_left_out(self, head):
+        output = make_output(12)
+        classes = torch.where(CLASSES_OF_WORDS == 2, 0, CLASSES_OF_WORDS)  # no gold word of class 2
+        losses = make_teacher(alignment_weight=1.0).losses(head, output, Batch(classes, None), LATER)
+        source = class_sums(output.vectors[:6], ONE_HOT[classes[:6]]).means()[:2]
+        target = class_sums(output.vectors[6:], torch.softmax(output.logits[6:], dim=-1)).means()[:2]
+        assert_close(losses["alignment"], class_alignment(source, target, 0.7).detach())
+
+
+def one_pass(output: TaggerOutput, soft: torch.Tensor):
+    """A corpus of one batch."""
+    plain = TaggerOutput(output.vectors.detach(), output.logits.detach(), output.lengths)
+    return lambda: iter([(plain, Batch(torch.full((len(soft),), -1), soft))])
+
+
+def clusters(n: int = 30) -> tuple[TaggerOutput, torch.Tensor]:
+    """Words around the prototypes of three classes, which student and teacher both recognise."""
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.arange(n) % CLASSES
+    centres = 10 * torch.eye(CLASSES, WIDTH)
+    vectors = centres[classes] + 0.3 * torch.randn(n, WIDTH, generator=generator)
+    logits = 4.0 * ONE_HOT[classes]
+    return leaf(TaggerOutput(vectors, logits, [n])), torch.softmax(2.0 * ONE_HOT[classes], dim=-1)
+
+
+class TestStudent:
+    @pytest.mark.parametrize("epoch", [0, 1, 3])
+    def test_without_self_training_it_is_exactly_eq_2(self, head, epoch):
+        output, soft = make_output(8), make_soft(8)
+        student, progress = make_student(self_training=False), Progress(epoch, 4, 0.0)
+        student.start_epoch(head, progress, no_pass)
+        losses = student.losses(head, output, Batch(torch.full((8,), -1), soft), progress)
+        assert set(losses) == {"loss", "distillation"}
+        assert torch.equal(losses["loss"], distillation(output.logits, soft))
+        assert not head.target.present().any()
+
+    def test_the_first_epoch_is_pure_distillation(self, head):
+        output, soft = make_output(8), make_soft(8)
+        student, progress = make_student(), Progress(0, 4, 0.9)
+        student.start_epoch(head, progress, no_pass)
+        losses = student.losses(head, output, Batch(torch.full((8,), -1), soft), progress)
+        assert torch.equal(losses["loss"], distillation(output.logits, soft))
+
+    def test_the_weight_falls_as_in_eq_12_or_is_fixed(self):
+        progress = [Progress(e, 4, 0.0) for e in range(4)]
+        assert [make_student().weight(p) for p in progress] == [1.0, 0.9375, 0.75, 0.4375]
+        assert [make_student(alpha=0.5).weight(p) for p in progress] == [0.5] * 4
+        assert [make_student(self_training=False, alpha=0.5).weight(p) for p in progress] == [1.0] * 4
+
+    @pytest.mark.parametrize(("alpha", "weight"), [(None, 0.75), (0.5, 0.5), (0.0, 0.0)])
+    def test_the_whole_loss_is_eq_13(self, head, alpha, weight):
+        output, soft = clusters()
+        student, progress = make_student(alpha=alpha), Progress(2, 4, 0.0)
+        student.start_epoch(head, progress, one_pass(output, soft))
+        losses = student.losses(head, output, Batch(torch.full((30,), -1), soft), progress)
+        expected = weight * distillation(output.logits, soft) + (1 - weight) * cross_entropy(
+            output.logits, torch.arange(30) % CLASSES
+        )
+        assert_close(losses["loss"], expected)
+        assert losses["relabelled"] == 0.0
+        gradient = gradient_of(losses["loss"], output)
+        assert gradient.logits.any()
+        assert not gradient.vectors.any()  # prototypes and labels get no gradient
+
+    def labels(self, student, head: TagHead, output: TaggerOutput, soft: torch.Tensor) -> list[int]:
+        """The pseudo-labels, read off the gradient of Eq. 11: only their logits rise."""
+        losses = student.losses(head, output, Batch(torch.full((len(soft),), -1), soft), LATER)
+        return gradient_of(losses["loss"], output).logits.argmin(dim=-1).tolist()
+
+    def test_beta_is_the_share_of_the_prototypes(self, head):
+        output, soft = clusters()
+        wrong = soft.roll(1, dims=-1)  # a teacher that is wrong about every word
+        prototypes = [k % CLASSES for k in range(30)]
+        teacher = [(k + 1) % CLASSES for k in range(30)]
+        for beta, expected in ((1.0, prototypes), (0.0, teacher), (0.9, prototypes), (0.1, teacher)):
+            student = make_student(alpha=0.0, beta=beta)
+            student.start_epoch(head, LATER, one_pass(output, soft))
+            assert self.labels(student, head, output, wrong) == expected, beta
+
+    def test_the_teacher_is_left_out_with_beta_1(self, head):
+        output, soft = clusters()
+        student = make_student(alpha=0.0, beta=1.0)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        batches = [Batch(torch.full((30,), -1), p) for p in (soft, make_soft(30), make_soft(30, seed=5))]
+        values = [float(student.losses(head, output, batch, LATER)["self_training"]) for batch in batches]
+        assert values[0] == values[1] == values[2]
+
+    def test_the_prior_prefers_frequent_classes(self, head):
+        # one word of class 1 for every ten of class 0, and a word exactly half-way between them
+        vectors = torch.zeros(11, WIDTH)
+        vectors[:10, 1] = torch.linspace(-1, 1, 10)
+        vectors[10, 0] = 2.0
+        output = leaf(TaggerOutput(vectors, 9.0 * ONE_HOT[[0] * 10 + [1]], [11]))
+        soft = torch.softmax(2.0 * output.logits.detach(), dim=-1)
+        between = leaf(TaggerOutput(torch.tensor([[1.01, 0.0, 0.0, 0.0]]), torch.zeros(1, CLASSES), [1]))
+        found = {}
+        for prior in (True, False):
+            student = make_student(alpha=0.0, beta=1.0, prior=prior, distance="euclidean", tau_proto=2.0)
+            student.start_epoch(head, LATER, one_pass(output, soft))
+            found[prior] = self.labels(student, head, between, torch.full((1, CLASSES), 1 / 3))
+        assert found == {True: [0], False: [1]}
+
+    @pytest.mark.parametrize("distance", ["mahalanobis", "euclidean", "cosine"])
+    def test_prototypes_come_from_a_full_pass_with_the_students_own_classes(self, head, distance):
+        output, soft = clusters()
+        student = make_student(distance=distance)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        classes = torch.arange(30) % CLASSES
+        expected = torch.stack([output.vectors.detach()[classes == k].mean(dim=0) for k in range(CLASSES)])
+        assert_close(head.target.prototypes(), expected)
+        assert_close(head.target.prior(), torch.full((CLASSES,), 1 / 3))
+
+    def test_soft_weights_as_printed(self, head):
+        output, soft = clusters()
+        make_student(sharpness=1.0).start_epoch(head, LATER, one_pass(output, soft))
+        expected = class_sums(output.vectors.detach(), torch.softmax(output.logits.detach(), dim=-1)).means()
+        assert_close(head.target.prototypes(), expected)
+
+    def test_a_batch_moves_the_prototypes_by_gamma(self, head):
+        output, soft = clusters()
+        student = make_student(gamma=0.25)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        before = head.target.prototypes()
+        moved = leaf(TaggerOutput(output.vectors.detach() + 4.0, output.logits.detach(), output.lengths))
+        student.losses(head, moved, Batch(torch.full((30,), -1), soft), LATER)
+        assert_close(head.target.prototypes(), before + 1.0)
+
+    def test_labels_far_from_the_teachers_stop_training(self, head):
+        output, soft = clusters()
+        with pytest.raises(ProKDError, match=r"collapsed before epoch 2.*agree with the teacher on 0%"):
+            make_student(beta=1.0).start_epoch(head, LATER, one_pass(output, soft.roll(1, dims=-1)))
+
+    def test_labels_without_entities_stop_training(self, head):
+        # the student calls every word O; the teacher sees one entity in twenty words
+        output = leaf(TaggerOutput(make_output(20).vectors.detach(), 9.0 * ONE_HOT[[0] * 20], [20]))
+        soft = torch.softmax(5.0 * ONE_HOT[[0] * 19 + [1]], dim=-1)
+        with pytest.raises(ProKDError, match=r"call 0 of 20 words an entity, the teacher 1"):
+            make_student(beta=1.0).start_epoch(head, LATER, one_pass(output, soft))
+
+    def test_a_text_without_entities_is_no_collapse(self, head):
+        output = leaf(TaggerOutput(make_output(20).vectors.detach(), 9.0 * ONE_HOT[[0] * 20], [20]))
+        make_student().start_epoch(head, LATER, one_pass(output, torch.softmax(5.0 * ONE_HOT[[0] * 20], dim=-1)))
+        assert head.target.present().tolist() == [True, False, False]
+
+
+def test_objectives_resolve_from_a_config():
+    config = {
+        "teacher": {"@misc": "spacy-prokd.Teacher.v1", "alignment_weight": 1.0},
+        "student": {"@misc": "spacy-prokd.Student.v1", "alpha": 0.5, "sharpness": None},
+    }
+    made = spacy.registry.resolve(config)
+    assert made["teacher"].alignment_weight == 1.0
+    assert not made["teacher"].needs_soft_labels
+    assert made["student"].needs_soft_labels
+    assert made["student"].sharpness == float("inf")
+
+
+@pytest.mark.parametrize("objective", ["Teacher", "Student"])
+def test_a_loss_that_is_no_number_stops_training(nlp, small_tok2vec, source_examples, objective):
+    fix_random_seed(0)
+    pipe = nlp.add_pipe(
+        "prokd_ner", config={"model": {"tok2vec": small_tok2vec}, "objective": {"@misc": f"spacy-prokd.{objective}.v1"}}
+    )
+    optimizer = nlp.initialize(lambda: source_examples)
+    for example in source_examples:
+        n_bytes = 2 * len(example.reference) * len(pipe.tags)
+        example.reference.user_data["prokd_soft"] = bytes(n_bytes)
+    nlp.update(source_examples, sgd=optimizer)
+    get_head(pipe.model).classifier.weight.data[0, 0] = float("nan")
+    before = get_head(pipe.model).classifier.bias.detach().clone()
+    with pytest.raises(ProKDError, match=r"loss became nan in epoch 1.*learning rate"):
+        nlp.update(source_examples, sgd=optimizer)
+    assert torch.equal(get_head(pipe.model).classifier.bias, before)  # nothing was learned from it
