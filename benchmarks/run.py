@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import transformers
 import typer
 from machine import describe_machine
+from measure_tagging import measure_tagging
+from measure_training import measure_training
 from rich.console import Console
 from rich.table import Table
-from tagging import measure_tagging
-from training import measure_training
 
 from spacy_prokd.errors import ProKDError
 

@@ -24,13 +24,13 @@ pytestmark = [
 def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield
-    for name in ("run", "training", "tagging", "hand_loop", "machine", "texts"):
+    for name in ("run", "measure_training", "measure_tagging", "hand_loop", "machine", "texts"):
         sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(("role", "lang"), [("teacher", "en"), ("student", "de")])
 def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) -> None:
-    from training import HandSide, PipeSide, make_examples
+    from measure_training import HandSide, PipeSide, make_examples
 
     from spacy_prokd.architectures import get_head
     from spacy_prokd.network.encoder import ByteDropout
@@ -58,7 +58,7 @@ def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) 
 
 
 def test_training(tiny_encoder: Path) -> None:
-    from training import measure_training
+    from measure_training import measure_training
 
     result = measure_training(tiny_encoder, SAMPLE, sentences=8, rounds=1, overrides=FP32)
     assert result["group"] == "training"

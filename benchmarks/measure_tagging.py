@@ -9,11 +9,11 @@ from typing import Any
 import spacy
 import torch
 from machine import take_turns
+from measure_training import CONFIGS, LABELS
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import load_config
 from texts import read_train_docs
-from training import CONFIGS, LABELS
 
 from spacy_prokd.architectures import get_head
 from spacy_prokd.encoder_loading import load_encoder
