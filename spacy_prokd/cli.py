@@ -156,14 +156,14 @@ def report(
     """Make one page of settings, scores and learning curves."""
     from .reporting import write_report
 
-    models = {"teacher": "model-best", "student": "model-last"}
+    roles = ("teacher", "student")
     write_report(
         output,
         source_lang=source_lang,
         target_lang=target_lang,
-        metrics={role: metrics / f"{role}.json" for role in models},
-        logs={role: training / role / "log.jsonl" for role in models},
-        configs={role: training / role / model / "config.cfg" for role, model in models.items()},
+        metrics={role: metrics / f"{role}.json" for role in roles},
+        logs={role: training / role / "log.jsonl" for role in roles},
+        configs={role: training / role / "model-last" / "config.cfg" for role in roles},
     )
     typer.echo(f"Report in {output}")
 
