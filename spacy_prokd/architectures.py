@@ -103,7 +103,7 @@ def PrototypeTagger(tok2vec: Model[list[Doc], list[Floats2d]], dropout: float = 
     RETURNS (Model): Takes docs, gives a TaggerOutput; its gradient is a TaggerOutput too.
     """
     head: Model = Model(
-        "prototype_head", _no_forward, dims={"nI": None, "nO": None}, shims=[TorchShim(TagHead.from_config)]
+        "prototype_head", _no_forward, dims={"nI": None, "nO": None}, shims=[TorchShim(partial(_build_head, dropout))]
     )
     model: Model = Model(
         "prototype_tagger",
@@ -115,6 +115,10 @@ def PrototypeTagger(tok2vec: Model[list[Doc], list[Floats2d]], dropout: float = 
         attrs={"dropout": dropout},
     )
     return model
+
+
+def _build_head(dropout: float, config: dict[str, Any]) -> TagHead:
+    return TagHead.from_config({**config, "dropout": dropout})  # the config's, whatever was saved
 
 
 def get_head(model: Model) -> TagHead:
@@ -166,9 +170,7 @@ def _initialize_tagger(model: Model, X: list[Doc] | None = None, Y: object = Non
     width = tok2vec.get_dim("nO")
     head.set_dim("nI", width)
     head.set_dim("nO", model.get_dim("nO"))
-    config = {"width": width, "n_classes": model.get_dim("nO"), "dropout": model.attrs["dropout"]}
-    if head.shims[0].module is None or head.shims[0].module.config != config:
-        head.shims[0].module = TagHead.from_config(config)
+    head.shims[0].module = TagHead(width, model.get_dim("nO"), model.attrs["dropout"])
     return model
 
 

@@ -73,6 +73,19 @@ def make_prokd_ner(
     return ProKDNer(nlp.vocab, model, name, objective=objective, threshold=threshold, scorer=scorer)
 
 
+class _Training:
+    """What training needs of `initialize`. It stays here: a copy sent to another process (n_process) only predicts."""
+
+    def __init__(
+        self, get_examples: Callable[[], Iterable[Example]] | None = None, nlp: Language | None = None
+    ) -> None:
+        self.get_examples = get_examples
+        self.nlp = nlp
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return _Training, ()
+
+
 class ProKDNer(TrainablePipe):
     """Named entity recognizer over BIO tags; teacher and student are both this pipe.
 
@@ -96,8 +109,7 @@ class ProKDNer(TrainablePipe):
         self.objective = objective
         self.scorer = make_entity_scorer() if scorer is None else scorer
         self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold}
-        self._get_examples: Callable[[], Iterable[Example]] | None = None
-        self._nlp: Language | None = None
+        self._training = _Training()
         self._epochs = 1
         self._examples_an_epoch: float = math.inf
         self._examples_seen = 0
@@ -171,11 +183,13 @@ class ProKDNer(TrainablePipe):
         if not self.model.has_dim("nO"):
             self.model.set_dim("nO", len(self.tags))
         if start_from is not None:
+            # all there is: initialising the model after it would draw the weights of Thinc's own layers anew
             self._load_weights(Path(start_from))
-        elif encoder is not None:
-            encoder(self.model)
-        self.model.initialize(X=sample)
-        self._get_examples, self._nlp = get_examples, nlp
+        else:
+            if encoder is not None:
+                encoder(self.model)
+            self.model.initialize(X=sample)
+        self._training = _Training(get_examples, nlp)
         self._epochs, self._examples_an_epoch = epochs, n_examples
         self._examples_seen = self._epochs_started = 0
 
@@ -276,11 +290,11 @@ class ProKDNer(TrainablePipe):
 
     def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
         """The outputs for the whole training corpus, without dropout and gradients."""
-        if self._get_examples is None:
+        if self._training.get_examples is None:
             raise ProKDError(
                 "Self-training needs the whole training corpus: call nlp.initialize() with it before updates."
             )
-        for examples in util.minibatch(self._get_examples(), 128):
+        for examples in util.minibatch(self._training.get_examples(), 128):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
                 docs = list(pipe.pipe(docs))
@@ -289,7 +303,7 @@ class ProKDNer(TrainablePipe):
 
     def _upstream(self) -> Iterator[tuple[str, Any]]:
         """The pipes that a listener inside our model may listen to."""
-        for name, pipe in self._nlp.pipeline if self._nlp is not None else []:
+        for name, pipe in self._training.nlp.pipeline if self._training.nlp is not None else []:
             if pipe is self:
                 return
             if hasattr(pipe, "listeners"):

@@ -1,0 +1,655 @@
+"""The component as spaCy tests its own: it learns, is saved and loaded, and behaves in any pipeline."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from conftest import LABELS, SOURCE, read_tagged, to_examples
+from spacy.cli.find_threshold import find_threshold
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from spacy_prokd.corpus.readers import create_corpus
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.labels import tags_of
+from spacy_prokd.soft_labels import get_soft_labels, label_corpus, set_soft_labels
+
+TEXTS = [" ".join(read_tagged(text)[0]) for text in SOURCE]
+STUDENT = {"@misc": "spacy-prokd.Student.v1", "beta": 0.1}  # so little of it that tiny prototypes cannot collapse
+
+
+def make_nlp(tok2vec: dict, **settings: object) -> Language:
+    """A blank pipeline with a small prokd_ner without dropout."""
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model, **settings})
+    return nlp
+
+
+def initialize(nlp: Language, examples: list[Example], encoder: Path | None = None, **arguments: object) -> None:
+    fix_random_seed(0)
+    if encoder is not None:
+        arguments["encoder"] = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(encoder)}
+    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
+    nlp.initialize(lambda: examples)
+
+
+def learn(nlp: Language, examples: list[Example], steps: int = 30, rate: float = 0.01, **options: object) -> dict:
+    """Take steps on all examples at once; the losses of the last one."""
+    sgd = Adam(rate, L2=0.0, grad_clip=1.0)
+    for _ in range(steps):
+        losses: dict[str, float] = {}
+        nlp.update(examples, sgd=sgd, losses=losses, **options)
+    return losses
+
+
+def found(doc: Doc) -> list[tuple[int, int, str]]:
+    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+
+
+def scored(doc: Doc) -> list[tuple]:
+    """Spans of the group with their scores; these compare as equal in any batch (padding moves the last digits)."""
+    group = doc.spans["prokd"]
+    spans = [(span.start, span.end, span.label_) for span in group]
+    return [(*span, pytest.approx(score, abs=1e-4)) for span, score in zip(spans, group.attrs["scores"], strict=True)]
+
+
+def weights(nlp: Language) -> bytes:
+    return nlp.get_pipe("prokd_ner").model.to_bytes()
+
+
+def random_docs(nlp: Language) -> list[Doc]:
+    return [nlp.make_doc(text) for text in TEXTS]
+
+
+@pytest.fixture(params=["transformer", "hash_embed"])
+def slot(request, tiny_transformer, small_tok2vec, tiny_encoder) -> tuple[dict, Path | None]:
+    """What may be in the tok2vec slot, and where its weights come from."""
+    return (tiny_transformer, tiny_encoder) if request.param == "transformer" else (small_tok2vec, None)
+
+
+@pytest.fixture(scope="module")
+def trained_bytes(small_tok2vec) -> bytes:
+    nlp = make_nlp(small_tok2vec)
+    docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
+    initialize(nlp, to_examples(docs))
+    learn(nlp, to_examples(docs), steps=40)
+    return nlp.to_bytes()
+
+
+@pytest.fixture
+def trained(trained_bytes, small_tok2vec) -> Language:
+    """A pipeline that knows the eight sentences by heart."""
+    nlp = make_nlp(small_tok2vec).from_bytes(trained_bytes)
+    assert sum(len(nlp(text).ents) for text in TEXTS) >= 10
+    return nlp
+
+
+# --- learning and saving
+
+
+def test_the_defaults_are_enough():
+    nlp = spacy.blank("de")
+    nlp.add_pipe("prokd_ner")
+    words, tags = read_tagged(SOURCE[0])
+    examples = to_examples([Doc(nlp.vocab, words=words, ents=tags)])
+    nlp.initialize(lambda: examples)
+    losses = nlp.update(examples)
+    assert losses["prokd_ner"] == pytest.approx(losses["prokd_ner.cross_entropy"]) and losses["prokd_ner"] > 0
+    assert nlp.evaluate(examples)["ents_f"] >= 0.0
+    assert nlp("Angela Merkel").has_annotation("ENT_IOB")
+
+
+def test_overfitting_and_io(slot, source_examples, tmp_path):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    examples = source_examples[:2]
+    initialize(nlp, examples, encoder)
+    first = learn(nlp, examples, steps=1)
+    last = learn(nlp, examples, steps=30)
+    assert last["prokd_ner"] < 0.1 * first["prokd_ner"]
+    docs = [nlp(text) for text in TEXTS[:2]]
+    assert [found(doc) for doc in docs] == [[(0, 2, "PER"), (3, 4, "LOC")], [(0, 2, "ORG"), (6, 7, "LOC")]]
+    assert nlp.evaluate(examples)["ents_f"] == 1.0
+
+    nlp.to_disk(tmp_path / "saved")
+    again = spacy.load(tmp_path / "saved")
+    assert again.get_pipe("prokd_ner").labels == ("LOC", "ORG", "PER")
+    one_by_one = [scored(again(text)) for text in TEXTS]
+    assert one_by_one[:2] == [scored(doc) for doc in docs]
+    for _ in range(2):
+        assert [scored(doc) for doc in again.pipe(TEXTS)] == one_by_one
+
+
+def test_serialisation_after_initialize(slot, source_examples, tmp_path):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    learn(nlp, source_examples, steps=2)
+    expected = nlp.get_pipe("prokd_ner").predict(random_docs(nlp))
+    from_bytes = make_nlp(tok2vec).from_bytes(nlp.to_bytes())
+    nlp.to_disk(tmp_path / "saved")
+    from_disk = make_nlp(tok2vec).from_disk(tmp_path / "saved")
+    for other in (from_bytes, from_disk):
+        assert other.get_pipe("prokd_ner").labels == nlp.get_pipe("prokd_ner").labels
+        predicted = other.get_pipe("prokd_ner").predict(random_docs(other))
+        for mine, theirs in zip(predicted, expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert weights(other) == weights(nlp)
+
+
+def test_serialisation_before_initialize(slot, source_examples, tmp_path):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec, threshold=0.25)
+    nlp.get_pipe("prokd_ner").add_label("PER")
+    nlp.to_disk(tmp_path / "saved")
+    for other in (make_nlp(tok2vec).from_bytes(nlp.to_bytes()), spacy.load(tmp_path / "saved")):
+        pipe = other.get_pipe("prokd_ner")
+        assert pipe.labels == ("PER",) and pipe.cfg["threshold"] == 0.25
+        initialize(other, source_examples, encoder)
+        assert pipe.labels == tuple(LABELS)
+        assert learn(other, source_examples, steps=1)["prokd_ner"] > 0
+
+
+def test_a_loaded_pipeline_learns_on(trained, source_examples, tmp_path):
+    """As `spacy train` goes on from a sourced component: the optimizer is new, the weights are not."""
+    trained.to_disk(tmp_path / "saved")
+    nlp = spacy.load(tmp_path / "saved")
+    before = weights(nlp)
+    nlp.resume_training()
+    learn(nlp, source_examples, steps=1)
+    assert weights(nlp) != before
+
+
+def test_spans_and_scores_survive_a_docbin(trained):
+    docs = list(trained.pipe(TEXTS))
+    stored = DocBin(docs=docs).to_bytes()
+    loaded = list(DocBin().from_bytes(stored).get_docs(spacy.blank("xx").vocab))
+    assert [scored(doc) for doc in loaded] == [scored(doc) for doc in docs]
+    assert [found(doc) for doc in loaded] == [found(doc) for doc in docs]
+    scores = [[ent._.score for ent in doc.ents] for doc in loaded]
+    assert scores == [[ent._.score for ent in doc.ents] for doc in docs] and any(scores)
+
+
+# --- batches
+
+
+def test_empty_docs_between_full_ones(slot, source_examples):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    learn(nlp, source_examples, steps=15)
+    texts = ["", TEXTS[0], "", "", TEXTS[1], ""]
+    assert [scored(doc) for doc in nlp.pipe(texts)] == [scored(nlp(text)) for text in texts]
+    assert [len(doc.ents) > 0 for doc in nlp.pipe(texts)] == [False, True, False, False, True, False]
+    assert [len(doc) for doc in nlp.pipe(["", ""])] == [0, 0]
+    empty = Example(Doc(nlp.vocab, words=[]), Doc(nlp.vocab, words=[]))
+    fix_random_seed(0)  # of the encoder's own dropout
+    alone = learn(nlp, source_examples[:1], steps=1, rate=0.0)["prokd_ner"]
+    fix_random_seed(0)
+    assert learn(nlp, [empty, source_examples[0], empty], steps=1, rate=0.0)["prokd_ner"] == pytest.approx(alone)
+    assert nlp.update([empty])["prokd_ner"] == 0.0
+
+
+def test_batch_sizes_give_the_same_entities(slot, source_examples):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    learn(nlp, source_examples, steps=15)
+    texts = [*TEXTS, " ".join(TEXTS), "", TEXTS[3]]
+    one_by_one = [nlp(text) for text in texts]
+    for size in (1, 3, 100):
+        for doc, expected in zip(nlp.pipe(texts, batch_size=size), one_by_one, strict=True):
+            assert found(doc) == found(expected)
+            assert doc.spans["prokd"].attrs["scores"] == pytest.approx(
+                expected.spans["prokd"].attrs["scores"], abs=1e-4
+            )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_n_process_equals_one(method, trained, slot_for_processes, tmp_path):
+    """In an interpreter of its own, so that a deadlock ends with the time limit."""
+    slot_for_processes.to_disk(tmp_path / "saved")
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import multiprocessing, sys, spacy
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[2])
+    nlp = spacy.load(sys.argv[1])
+    texts = sys.stdin.read().split("\\n")
+    one = [doc.to_json() for doc in nlp.pipe(texts)]  # torch's threads now exist, which is what a fork may trip over
+    two = [doc.to_json() for doc in nlp.pipe(texts, n_process=2, batch_size=2)]
+    assert one == two
+    assert sum(len(doc["ents"]) for doc in one) > 3
+    doc = next(nlp.pipe(texts, n_process=2))
+    assert all(0 < ent._.score <= 1 for ent in doc.ents) and doc.ents
+    print("equal")
+""",
+        encoding="utf8",
+    )
+    command = [sys.executable, str(script), str(tmp_path / "saved"), method]
+    result = subprocess.run(
+        command, input="\n".join([*TEXTS, "", *TEXTS]), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.stdout.strip() == "equal", result.stderr[-2000:]
+
+
+@pytest.fixture
+def slot_for_processes(tiny_transformer, tiny_encoder, source_examples) -> Language:
+    nlp = make_nlp(tiny_transformer)
+    initialize(nlp, source_examples[:4], tiny_encoder)
+    learn(nlp, source_examples[:4], steps=20)
+    return nlp
+
+
+def test_a_pipe_that_was_just_trained_can_be_sent_to_a_process(slot, source_examples):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    learn(nlp, source_examples, steps=2)
+    sent = pickle.loads(pickle.dumps(nlp.get_pipe("prokd_ner")))
+    assert sent.model.to_bytes() == weights(nlp) and sent.labels == tuple(LABELS)
+
+
+# --- beside other pipes
+
+
+def test_entities_of_a_ruler_before_it_stay(trained):
+    ruler = trained.add_pipe("entity_ruler", before="prokd_ner")
+    ruler.add_patterns([{"label": "DAY", "pattern": "yesterday"}, {"label": "WHO", "pattern": "Merkel visited Paris"}])
+    doc = trained(TEXTS[0])  # prokd_ner would find Angela Merkel and Paris, which both overlap WHO
+    assert found(doc) == [(1, 4, "WHO"), (4, 5, "DAY")]
+    assert scored(doc) == []
+    assert [ent._.score for ent in doc.ents] == [None, None]
+    beside = trained("Munich lies south of Berlin . yesterday")
+    assert (6, 7, "DAY") in found(beside) and (0, 1, "LOC") in found(beside)
+
+
+def test_a_ruler_after_it_adds_entities(trained):
+    ruler = trained.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "DAY", "pattern": "yesterday"}])
+    doc = trained(TEXTS[0])
+    assert found(doc) == [(0, 2, "PER"), (3, 4, "LOC"), (4, 5, "DAY")]
+    assert [ent._.score is None for ent in doc.ents] == [False, False, True]
+
+
+def test_a_span_has_its_score_whatever_later_pipes_add_to_it(trained):
+    doc = trained(TEXTS[0])
+    linked = [Span(doc, ent.start, ent.end, label=ent.label_, kb_id="Q1") for ent in doc.ents]
+    scores = [ent._.score for ent in doc.ents]
+    doc.ents = linked  # as an entity linker does
+    assert [ent._.score for ent in doc.ents] == scores
+    assert doc[0:1]._.score is None and doc[4:6]._.score is None
+    assert Span(doc, 0, 2, label="ORG")._.score is None
+    assert spacy.blank("xx")("no group here")[0:1]._.score is None
+
+
+def test_it_can_be_switched_off(trained, tmp_path):
+    with trained.select_pipes(disable="prokd_ner"):
+        doc = trained(TEXTS[0])
+        assert not doc.ents and "prokd" not in doc.spans
+    assert trained(TEXTS[0]).ents
+    assert not next(trained.pipe([TEXTS[0]], disable=["prokd_ner"])).ents
+    trained.to_disk(tmp_path / "saved")
+    nlp = spacy.load(tmp_path / "saved", disable=["prokd_ner"])
+    assert not nlp(TEXTS[0]).ents
+    nlp.enable_pipe("prokd_ner")
+    assert found(nlp(TEXTS[0])) == found(trained(TEXTS[0]))
+
+
+def test_it_can_be_sourced(trained, tmp_path):
+    other = spacy.blank("xx")
+    other.add_pipe("sentencizer")
+    other.add_pipe("prokd_ner", source=trained, name="names")
+    assert [scored(doc) for doc in other.pipe(TEXTS)] == [scored(doc) for doc in trained.pipe(TEXTS)]
+    other.to_disk(tmp_path / "saved")
+    assert [scored(doc) for doc in spacy.load(tmp_path / "saved").pipe(TEXTS)] == [
+        scored(d) for d in trained.pipe(TEXTS)
+    ]
+
+
+def test_a_frozen_component_stays_byte_identical(trained, source_examples, small_tok2vec):
+    other = {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "state_type": "ner",
+        "extra_state_tokens": False,
+        "hidden_width": 8,
+        "maxout_pieces": 2,
+        "use_upper": True,
+        "tok2vec": small_tok2vec,
+    }
+    ner = trained.add_pipe("ner", config={"model": other})
+    ner.initialize(lambda: source_examples)
+    before, ner_before = weights(trained), ner.model.to_bytes()
+    learn(trained, source_examples, steps=3, exclude=["prokd_ner"])
+    assert weights(trained) == before and ner.model.to_bytes() != ner_before
+    learn(trained, source_examples, steps=1)
+    assert weights(trained) != before
+
+
+def test_frozen_layers_stay_byte_identical(tiny_transformer, tiny_encoder, source_examples):
+    nlp = make_nlp(tiny_transformer)
+    initialize(nlp, source_examples, tiny_encoder)
+    encoder = nlp.get_pipe("prokd_ner").model.get_ref("tok2vec").shims[0].module
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    learn(nlp, source_examples, steps=2)
+    moved = {name for name, value in encoder.state_dict().items() if not value.equal(before[name])}
+    assert not any("embeddings" in name or "layer.0." in name for name in moved)
+    assert any("layer.1." in name for name in moved) and any("layer.2." in name for name in moved)
+
+
+# --- labels
+
+
+def test_labels_come_from_a_file_of_init_labels(small_tok2vec, source_examples, tmp_path):
+    nlp = make_nlp(small_tok2vec)
+    initialize(nlp, source_examples)
+    file = tmp_path / "prokd_ner.json"
+    file.write_text(json.dumps(nlp.get_pipe("prokd_ner").label_data), encoding="utf8")
+    other = make_nlp(small_tok2vec)
+    no_org = [example for example in source_examples if all(e.label_ != "ORG" for e in example.reference.ents)]
+    initialize(other, no_org, labels={"@readers": "spacy.read_labels.v1", "path": str(file), "require": True})
+    assert other.get_pipe("prokd_ner").labels == tuple(LABELS)
+
+
+def test_a_label_of_the_corpus_that_is_not_given_is_an_error(small_tok2vec, source_examples):
+    with pytest.raises(ProKDError, match=r"'LOC', 'ORG'.*not among \['PER'\]"):
+        initialize(make_nlp(small_tok2vec), source_examples, labels=["PER"])
+
+
+def test_no_labels_at_all_is_an_error(small_tok2vec, target_examples):
+    with pytest.raises(ProKDError, match="No entity labels"):
+        initialize(make_nlp(small_tok2vec), target_examples)
+
+
+def test_a_new_label_in_training_is_an_error(trained):
+    doc = Doc(trained.vocab, words=["It", "rains"], ents=["O", "B-WEATHER"])
+    with pytest.raises(ProKDError, match=r"B-WEATHER.*LOC, ORG, PER"):
+        trained.update(to_examples([doc]))
+
+
+def test_a_trained_component_takes_no_more_labels(trained):
+    pipe = trained.get_pipe("prokd_ner")
+    assert pipe.add_label("PER") == 0
+    with pytest.raises(ProKDError, match="'GPE' cannot be added"):
+        pipe.add_label("GPE")
+    untrained = make_nlp(
+        {
+            "@architectures": "spacy.HashEmbedCNN.v2",
+            "width": 8,
+            "depth": 1,
+            "embed_size": 50,
+            "window_size": 1,
+            "maxout_pieces": 2,
+            "subword_features": True,
+            "pretrained_vectors": None,
+        }
+    )
+    assert [untrained.get_pipe("prokd_ner").add_label(label) for label in ("PER", "LOC", "PER")] == [1, 1, 0]
+    assert untrained.get_pipe("prokd_ner").tags == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_update_and_use_without_initialize_say_what_to_do(slot, source_examples):
+    tok2vec, _encoder = slot
+    nlp = make_nlp(tok2vec)
+    for call in (lambda: nlp.update(source_examples, sgd=Adam(0.01)), lambda: nlp(TEXTS[0])):
+        with pytest.raises(ProKDError, match=r"nlp\.initialize\(\)"):
+            call()
+
+
+def test_an_encoder_without_a_place_for_it_is_an_error(small_tok2vec, source_examples, tiny_encoder):
+    with pytest.raises(ProKDError, match=r"no spacy-prokd\.TransformerEncoder\.v1"):
+        initialize(make_nlp(small_tok2vec), source_examples, tiny_encoder)
+
+
+def test_an_encoder_that_was_not_named_is_an_error(tiny_transformer, source_examples):
+    with pytest.raises(ProKDError):
+        initialize(make_nlp(tiny_transformer), source_examples)
+
+
+# --- scores
+
+
+def test_every_entity_has_a_probability(trained):
+    for doc in trained.pipe(TEXTS):
+        group = doc.spans["prokd"]
+        assert found(doc) == [(span.start, span.end, span.label_) for span in group]
+        assert [ent._.score for ent in doc.ents] == group.attrs["scores"]
+        assert all(0.0 < score <= 1.0 for score in group.attrs["scores"])
+
+
+def test_the_threshold_drops_what_is_less_probable(trained):
+    pipe = trained.get_pipe("prokd_ner")
+
+    def all_scores() -> list[float]:
+        return sorted(score for doc in trained.pipe(TEXTS) for score in doc.spans["prokd"].attrs["scores"])
+
+    scores = all_scores()
+    n_dropped = len(scores) // 2
+    pipe.cfg["threshold"] = (scores[n_dropped - 1] + scores[n_dropped]) / 2
+    assert all_scores() == pytest.approx(scores[n_dropped:], abs=1e-6)
+    assert sum(len(doc.ents) for doc in trained.pipe(TEXTS)) == len(scores) - n_dropped
+    pipe.cfg["threshold"] = 1.1
+    assert not any(doc.ents for doc in trained.pipe(TEXTS))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_find_threshold_of_spacy_works(trained, corpus, tmp_path):
+    trained.to_disk(tmp_path / "saved")
+    best, score, scores = find_threshold(
+        str(tmp_path / "saved"), corpus / "source.spacy", "prokd_ner", "threshold", "ents_f", n_trials=3
+    )
+    assert set(scores) == {0.0, 0.5, 1.0}
+    assert scores[0.0] > 0.9 and scores[1.0] == 0.0, "a higher threshold finds less"
+    assert score == scores[best] == max(scores.values())
+
+
+def test_no_entity_begins_or_ends_in_white_space(trained):
+    words = [" ", "Angela", "\n", "Merkel", "  ", "\t", "\n\n", "Paris"]
+    doc = Doc(trained.vocab, words=words)
+    pipe = trained.get_pipe("prokd_ner")
+    p = np.zeros((len(words), len(pipe.tags)), dtype=np.float32)
+    tags = ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC"]
+    p[range(len(words)), [tags_of(LABELS).index(tag) for tag in tags]] = 1.0
+    pipe.set_annotations([doc], [p])
+    assert found(doc) == [(1, 4, "PER"), (7, 8, "LOC")]
+    assert scored(doc) == [(1, 4, "PER", 1.0), (7, 8, "LOC", 1.0)]
+
+
+# --- losses
+
+
+def test_examples_without_annotation_get_no_loss(small_tok2vec, source_examples, target_examples):
+    nlp = make_nlp(small_tok2vec)
+    initialize(nlp, [*source_examples, *target_examples])
+    before = weights(nlp)
+    assert learn(nlp, target_examples, steps=2)["prokd_ner"] == 0.0
+    assert weights(nlp) == before
+    alone = learn(nlp, source_examples, steps=1, rate=0.0)
+    beside = learn(nlp, [target_examples[0], *source_examples, *target_examples[1:]], steps=1, rate=0.0)
+    assert beside["prokd_ner"] == pytest.approx(alone["prokd_ner"], rel=1e-5)
+
+
+def test_words_whose_annotation_is_missing_get_no_loss(small_tok2vec, source_examples):
+    nlp = make_nlp(small_tok2vec)
+    initialize(nlp, source_examples)
+    doc = Doc(nlp.vocab, words=["Paris", "and", "Berlin"])
+    doc.set_ents([Span(doc, 0, 1, label="LOC")], missing=[doc[1:3]], default="outside")
+    before = weights(nlp)
+    one = learn(nlp, to_examples([doc]), steps=1, rate=0.0)["prokd_ner"]
+    head = nlp.get_pipe("prokd_ner").predict([Doc(nlp.vocab, words=["Paris", "and", "Berlin"])])[0][0]
+    assert one == pytest.approx(-np.log(head[tags_of(LABELS).index("B-LOC")]), rel=1e-4)
+    assert weights(nlp) == before
+
+
+def test_a_loss_that_is_no_number_stops_the_training(trained, source_examples):
+    with torch.no_grad():
+        trained.get_pipe("prokd_ner").model.get_ref("head").shims[0].module.classifier.weight.fill_(float("nan"))
+    with pytest.raises(ProKDError, match=r"became nan.*lower learning rate.*fp32"):
+        trained.update(source_examples, sgd=Adam(0.01))
+
+
+def test_losses_have_names(small_tok2vec, source_examples, target_examples):
+    nlp = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Teacher.v1", "alignment_weight": 0.5})
+    initialize(nlp, [*source_examples, *target_examples], epochs=2)
+    losses: dict[str, float] = {}
+    for _ in range(3):
+        nlp.update([*source_examples, *target_examples], sgd=Adam(0.01), losses=losses)
+    assert set(losses) == {"prokd_ner", "prokd_ner.cross_entropy", "prokd_ner.alignment"}
+    assert losses["prokd_ner"] > losses["prokd_ner.cross_entropy"] > 0.0
+
+
+def test_a_seed_decides_every_weight(slot, source_examples):
+    tok2vec, encoder = slot
+
+    def train(seed: int) -> bytes:
+        nlp = make_nlp(tok2vec)
+        nlp.config["training"]["seed"] = seed
+        fix_random_seed(seed)
+        arguments = (
+            {} if encoder is None else {"encoder": {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(encoder)}}
+        )
+        nlp.config["initialize"]["components"]["prokd_ner"] = arguments
+        nlp.initialize(lambda: source_examples)
+        learn(nlp, source_examples, steps=3, drop=0.1)
+        return weights(nlp)
+
+    assert train(1) == train(1)
+    assert train(1) != train(2)
+
+
+# --- teacher and student
+
+
+@pytest.fixture
+def soft(trained, corpus, tmp_path) -> Iterator[tuple[Path, Path]]:
+    """A saved teacher, and the folder of its soft labels."""
+    teacher, labelled = tmp_path / "teacher", tmp_path / "soft"
+    trained.to_disk(teacher)
+    assert label_corpus([teacher], corpus / "target.spacy", labelled) == 8
+    yield teacher, labelled
+
+
+def train_student(tok2vec: dict, teacher: Path, examples: list[Example], **arguments: object) -> Language:
+    nlp = make_nlp(tok2vec, objective=STUDENT)
+    initialize(nlp, examples, **{"labels": LABELS, "start_from": str(teacher), "epochs": 2, **arguments})
+    assert weights(nlp) == weights(spacy.load(teacher)), "it starts as its teacher"
+    for _epoch in range(2):
+        losses = learn(nlp, examples, steps=1)
+    assert losses["prokd_ner.self_training"] > 0.0, "the second epoch trains on its own labels"
+    return nlp
+
+
+def read_soft(folder: Path) -> list[Example]:
+    return list(create_corpus(path=folder)(spacy.blank("xx")))
+
+
+def test_from_teacher_to_student(soft, trained, small_tok2vec, corpus, tmp_path):
+    teacher, labelled = soft
+    examples = read_soft(labelled)
+    expected = trained.get_pipe("prokd_ner").predict([example.predicted for example in examples])
+    for example, p in zip(examples, expected, strict=True):
+        np.testing.assert_allclose(get_soft_labels(example.reference, 7), p, atol=1e-3)
+    nlp = train_student(small_tok2vec, teacher, examples)
+    assert weights(nlp) != weights(trained)
+    nlp.to_disk(tmp_path / "student")
+    for path in (teacher, labelled, corpus):
+        path.rename(path.with_name(f"gone-{path.name}"))
+    again = spacy.load(tmp_path / "student")
+    assert [scored(doc) for doc in again.pipe(TEXTS)] == [scored(doc) for doc in nlp.pipe(TEXTS)]
+
+
+def test_labels_on_target_text_never_change_anything(soft, small_tok2vec):
+    teacher, labelled = soft
+    plain, wrong, other = read_soft(labelled), read_soft(labelled), read_soft(labelled)
+    for example in wrong:
+        example.reference.ents = [Span(example.reference, 0, 1, label="PER")]
+    for example in other:
+        example.reference.ents = [Span(example.reference, 1, 3, label="LOC")]
+    weights_of_each = [weights(train_student(small_tok2vec, teacher, examples)) for examples in (plain, wrong, other)]
+    assert weights_of_each[0] == weights_of_each[1] == weights_of_each[2]
+
+
+def test_a_student_has_its_own_dropout_and_its_teachers_classifier(soft, trained, small_tok2vec):
+    teacher, labelled = soft
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.4, "tok2vec": small_tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model, "objective": STUDENT})
+    initialize(nlp, read_soft(labelled), labels=LABELS, start_from=str(teacher))
+    head = nlp.get_pipe("prokd_ner").model.get_ref("head").shims[0].module
+    assert head.dropout.p == 0.4 and head.config["dropout"] == 0.4
+    assert [scored(doc) for doc in nlp.pipe(TEXTS)] == [scored(doc) for doc in trained.pipe(TEXTS)]
+
+
+def test_initialize_draws_every_weight_anew(slot, source_examples):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    first = weights(nlp)
+    learn(nlp, source_examples, steps=2)
+    initialize(nlp, source_examples, encoder)
+    assert weights(nlp) == first
+
+
+def test_labels_on_aligned_target_text_are_left_out_when_it_is_read(corpus, source_docs):
+    labelled = [
+        example.reference
+        for example in create_corpus(path=corpus / "source.spacy", unlabelled=corpus / "source.spacy")(
+            spacy.blank("xx")
+        )
+    ]
+    assert [doc.has_annotation("ENT_IOB") for doc in labelled] == [True] * 8 + [False] * 8
+
+
+def test_a_student_with_other_labels_than_its_teacher_is_an_error(soft, small_tok2vec):
+    teacher, labelled = soft
+    with pytest.raises(ProKDError, match="was trained on LOC, ORG, PER, the corpus has LOC, PER"):
+        train_student(small_tok2vec, teacher, read_soft(labelled), labels=["LOC", "PER"])
+
+
+def test_soft_labels_of_a_teacher_with_other_labels_are_an_error(small_tok2vec, target_examples):
+    nlp = make_nlp(small_tok2vec, objective=STUDENT)
+    for example in target_examples:
+        set_soft_labels(example.reference, np.full((len(example.reference), 5), 0.2, dtype=np.float32))
+    initialize(nlp, target_examples, labels=LABELS)
+    with pytest.raises(ProKDError, match="labelled by a teacher with other labels"):
+        nlp.update(target_examples)
+
+
+def test_a_student_needs_soft_labels(small_tok2vec, target_examples):
+    nlp = make_nlp(small_tok2vec, objective=STUDENT)
+    initialize(nlp, target_examples, labels=LABELS)
+    with pytest.raises(ProKDError, match="run `spacy-prokd label`"):
+        nlp.update(target_examples)
+
+
+def test_a_teacher_that_is_not_there_is_an_error(small_tok2vec, target_examples, tmp_path):
+    nlp = make_nlp(small_tok2vec, objective=STUDENT)
+    with pytest.raises(ProKDError, match="train the teacher first"):
+        initialize(nlp, target_examples, labels=LABELS, start_from=str(tmp_path / "nowhere"))
+
+
+def test_several_teachers_are_averaged(trained, source_examples, corpus, small_tok2vec, tmp_path):
+    trained.to_disk(tmp_path / "one")
+    learn(trained, source_examples, steps=3, rate=0.1)
+    trained.to_disk(tmp_path / "two")
+    for name, teachers in {"a": ["one"], "b": ["two"], "both": ["one", "two"]}.items():
+        label_corpus([tmp_path / teacher for teacher in teachers], corpus / "target.spacy", tmp_path / name)
+    a, b, both = ([get_soft_labels(e.reference, 7) for e in read_soft(tmp_path / name)] for name in ("a", "b", "both"))
+    for p_a, p_b, p in zip(a, b, both, strict=True):
+        assert not np.allclose(p_a, p_b, atol=1e-3)
+        np.testing.assert_allclose(p, (p_a + p_b) / 2, atol=1e-3)
