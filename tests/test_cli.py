@@ -1,0 +1,289 @@
+"""The command line: it does what the functions do, and says in a paragraph what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from conftest import LABELS, SOURCE, TARGET, read_tagged, to_examples
+from spacy.tokens import Doc, DocBin
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from spacy_prokd import cli
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+def lines(texts: list[str]) -> str:
+    """Columns, as CoNLL has them."""
+    sentences = ["\n".join(f"{w} {t}" for w, t in zip(*read_tagged(text))) for text in texts]
+    return "\n\n".join(sentences) + "\n"
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """A corpus folder as a user has it."""
+    folder = tmp_path / "raw"
+    for lang in ("en", "de"):
+        (folder / lang).mkdir(parents=True)
+    for split in ("train", "dev"):
+        (folder / "en" / f"{split}.conll").write_text(lines(SOURCE), encoding="utf8")
+    (folder / "de" / "train.txt").write_text("\n".join(TARGET) + "\n", encoding="utf8")
+    (folder / "de" / "test.conll").write_text(
+        lines(["Angela/B-PER Merkel/I-PER in Berlin/B-LOC bei Siemens/B-ORG ."]), encoding="utf8"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(small_tok2vec, tmp_path_factory) -> Path:
+    """A small trained pipeline."""
+    fix_random_seed(0)
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": small_tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model})
+    examples = to_examples([Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)])
+    nlp.initialize(lambda: examples)
+    sgd = Adam(0.01, L2=0.0)
+    for _ in range(30):
+        nlp.update(examples, sgd=sgd)
+    folder = tmp_path_factory.mktemp("pipelines") / "teacher"
+    nlp.to_disk(folder)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command; gives its exit code, stdout and stderr."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spacy-prokd", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def fails(run):
+    """Run a command that fails with one paragraph, and give that."""
+
+    def fails(*args: object) -> str:
+        code, _out, err = run(*args)
+        message = err.strip()
+        assert code == 1
+        assert message.startswith("Error: ") and "\n" not in message and "Traceback" not in message, message
+        return message
+
+    return fails
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# --- what works
+
+
+def test_assets_lists_the_files(run, raw):
+    code, out, _err = run("assets", raw)
+    assert code == 0
+    assert [Path(line.split("  ")[0]).name for line in out.splitlines()] == [
+        "train.conll",
+        "dev.conll",
+        "train.txt",
+        "test.conll",
+    ]
+
+
+def test_convert_writes_docbins(run, raw, tmp_path):
+    code, out, _err = run("convert", raw, tmp_path / "corpus", "--labels", "{ORG: null, LOC: PLACE}")
+    assert code == 0 and "PLACE" in out
+    assert files(tmp_path / "corpus") == [
+        "de/convert.json",
+        "de/test.spacy",
+        "de/train.spacy",
+        "en/convert.json",
+        "en/dev.spacy",
+        "en/train.spacy",
+    ]
+    docs = list(DocBin().from_disk(tmp_path / "corpus" / "en" / "train.spacy").get_docs(spacy.blank("xx").vocab))
+    assert {ent.label_ for doc in docs for ent in doc.ents} == {"PLACE", "PER"}
+    target = list(DocBin().from_disk(tmp_path / "corpus" / "de" / "train.spacy").get_docs(spacy.blank("xx").vocab))
+    assert len(target) == 8 and not any(doc.has_annotation("ENT_IOB") for doc in target)
+
+
+def test_label_evaluate_and_report(run, raw, saved, tmp_path):
+    training, corpus, metrics = tmp_path / "training", tmp_path / "corpus", tmp_path / "metrics"
+    assert run("convert", raw, corpus)[0] == 0
+    code, out, _err = run("label", corpus / "de" / "train.spacy", training / "soft", saved)
+    assert code == 0 and "Labelled 8 texts" in out
+    assert json.loads((training / "soft" / "labels.json").read_text()) == LABELS
+
+    for role, model in {"teacher": "model-last", "student": "model-last"}.items():
+        shutil.copytree(saved, training / role / model)
+        line = {"step": 0, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner": 1.0}, "score": 0.5}
+        (training / role / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf8")
+    code, out, _err = run("evaluate", training / "teacher" / "model-last", corpus, metrics / "teacher.json")
+    assert code == 0 and "test.spacy" in out and "PER" in out
+    arguments = ("evaluate", training / "student" / "model-last", corpus, metrics / "student.json")
+    code, out, _err = run(*arguments, "--compare-with", metrics / "teacher.json")
+    assert code == 0 and "teacher" in out and "student" in out and "+0.00" in out, out
+    scores = json.loads((metrics / "student.json").read_text())
+    assert scores["sentences"] == 1 and scores["entities"] == 3 and scores["ents_f"] == scores["seqeval_f"]
+
+    code, out, _err = run("report", training, metrics, tmp_path / "report.html")
+    assert code == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf8")
+    assert "student" in page and "</html>" in page
+
+
+def test_label_goes_on_where_it_was(run, raw, saved, tmp_path):
+    assert run("convert", raw, tmp_path / "corpus")[0] == 0
+    arguments = ("label", tmp_path / "corpus" / "de" / "train.spacy", tmp_path / "soft", saved)
+    assert run(*arguments)[0] == 0
+    shard = tmp_path / "soft" / "00000.spacy"
+    first = shard.stat().st_mtime_ns
+    (tmp_path / "soft" / "labels.json").unlink()  # as if it had been stopped
+    assert run(*arguments)[0] == 0
+    assert shard.stat().st_mtime_ns == first and (tmp_path / "soft" / "labels.json").exists()
+    DocBin(docs=[Doc(spacy.blank("xx").vocab, words=["Berlin"])]).to_disk(arguments[1])
+    assert "Labelled 1 texts" in run(*arguments)[1]
+    assert shard.stat().st_mtime_ns != first
+
+
+def test_encoder_copies_a_folder(run, tiny_encoder, tmp_path):
+    code, out, _err = run("encoder", tiny_encoder, tmp_path / "copy")
+    assert code == 0 and str(tmp_path / "copy") in out.replace("\n", "")
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(files(tmp_path / "copy"))
+    assert str(tiny_encoder) not in (tmp_path / "copy" / "config.json").read_text(encoding="utf8")
+
+
+# --- what does not
+
+
+def test_a_missing_corpus_folder(fails, tmp_path):
+    for command in (["assets", tmp_path / "nowhere"], ["convert", tmp_path / "nowhere", tmp_path / "corpus"]):
+        assert "nowhere" in fails(*command)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_missing_language(fails, raw, tmp_path):
+    message = fails("convert", raw, tmp_path / "corpus", "--target-lang", "fr")
+    assert "no folder 'fr'" in message and "de, en" in message
+    assert "no folder 'fr'" in fails("assets", raw, "--target-lang", "fr")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_label_map_that_is_none(fails, raw, tmp_path):
+    for text in ("LOC", "[LOC]", "{LOC: {", "{LOC"):
+        assert "label map" in fails("convert", raw, tmp_path / "corpus", "--labels", text)
+
+
+def test_a_malformed_line_is_named(fails, raw, tmp_path):
+    (raw / "en" / "train.conll").write_text("Angela B-PER\nMerkel Q-PER\n", encoding="utf8")
+    assert "train.conll:2" in fails("convert", raw, tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+@pytest.mark.parametrize("command", ["label", "evaluate"])
+def test_a_gpu_that_is_not_there(command, fails, monkeypatch, saved, corpus, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = {
+        "label": ("label", corpus / "target.spacy", tmp_path / "soft", saved),
+        "evaluate": ("evaluate", saved, corpus / "source.spacy", tmp_path / "teacher.json"),
+    }[command]
+    message = fails(*arguments, "--gpu-id", 0)
+    assert "GPU 0 was asked for" in message and "-1 for the CPU" in message
+    assert not (tmp_path / "soft").exists() and not (tmp_path / "teacher.json").exists()
+
+
+def test_an_encoder_without_a_tokenizer(fails, tiny_encoder, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_encoder, folder)
+    for path in folder.glob("*token*"):
+        path.unlink()
+    message = fails("encoder", folder, tmp_path / "copy")
+    assert "has no tokenizer" in message and "save_pretrained" in message
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_encoder_that_is_not_there(fails, tmp_path):
+    message = fails("encoder", tmp_path / "nowhere", tmp_path / "copy")
+    assert "nowhere" in message and not (tmp_path / "copy").exists()
+
+
+def test_a_full_disk(fails, monkeypatch, raw, saved, corpus, tmp_path):
+    """Half a file is written, then there is no space: neither that half nor anything else is left."""
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        write(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(DocBin, "to_disk", lambda self, path: full(Path(path), self.to_bytes()))
+    assert "No space left on device. " in fails("convert", raw, tmp_path / "converted")
+    assert files(tmp_path / "converted") == []
+    assert "No space left on device. " in fails("label", corpus / "target.spacy", tmp_path / "soft", saved)
+    assert files(tmp_path / "soft") == [".settings.json"]
+
+
+def test_a_file_that_may_not_be_read_is_named(fails, monkeypatch, raw, tmp_path):
+    def denied(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "train.conll")
+
+    monkeypatch.setattr("spacy_prokd.corpus.convert.read_file", denied)
+    assert "Permission denied: train.conll." in fails("convert", raw, tmp_path / "corpus")
+
+
+def test_a_teacher_that_is_none(fails, corpus, tmp_path):
+    assert "train the teacher first" in fails("label", corpus / "target.spacy", tmp_path / "soft", tmp_path)
+
+
+def test_teachers_with_other_labels(fails, saved, corpus, small_tok2vec, tmp_path):
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "tok2vec": small_tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model})
+    examples = to_examples([Doc(nlp.vocab, words=["Rain", "falls"], ents=["B-WEATHER", "O"])])
+    nlp.initialize(lambda: examples)
+    nlp.to_disk(tmp_path / "other")
+    message = fails("label", corpus / "target.spacy", tmp_path / "soft", saved, tmp_path / "other")
+    assert "labels differ" in message and "WEATHER" in message
+
+
+def test_nothing_to_score(fails, saved, corpus, tmp_path):
+    assert "nothing to score" in fails("evaluate", saved, corpus / "target.spacy", tmp_path / "m.json")
+    assert "nothing to score" in fails("evaluate", saved, corpus, tmp_path / "m.json")
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_a_report_before_training(fails, tmp_path):
+    assert "spacy project run" in fails("report", tmp_path, tmp_path, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, raw, tmp_path):
+    """Only what is wrong with the input is turned into a paragraph."""
+
+    def bug(*args: object, **kwargs: object) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr("spacy_prokd.corpus.convert.convert_corpus", bug)
+    monkeypatch.setattr(sys, "argv", ["spacy-prokd", "convert", str(raw), str(tmp_path / "corpus")])
+    with pytest.raises(KeyError):
+        cli.main()
+
+
+def test_a_command_that_there_is_not(run):
+    code, _out, err = run("trian")
+    assert code == 2 and "No such command" in err
