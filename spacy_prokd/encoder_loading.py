@@ -66,6 +66,7 @@ def read_encoder(name: str, **settings: object):
         prepare_config(config)
         # safetensors only: a pickle could run code
         transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True, **model_options(config))
+        transformer.float()  # weights published as fp16 are trained as fp32
     if not tokenizer.is_fast:
         raise ProKDError(f"The encoder '{name}' has no fast tokenizer (tokenizer.json); choose one that has.")
     positions = _positions(transformer)

@@ -60,7 +60,8 @@ class WordEncoder(nn.Module):
     def config(self) -> dict[str, Any]:
         """Everything but the weights, as JSON types: what `from_config` needs."""
         transformer = json.loads(self.transformer.config.to_json_string(use_diff=False))
-        transformer.pop("_name_or_path", None)  # a folder of this machine
+        for name in ("_name_or_path", "torch_dtype", "dtype"):  # a folder of this machine; weights are always fp32 here
+            transformer.pop(name, None)
         return {
             "transformer": transformer,
             "tokenizer": self.pieces.tokenizer.to_str(),
@@ -142,7 +143,6 @@ def build_transformer(config: PretrainedConfig) -> nn.Module:
 
 def prepare_config(config: PretrainedConfig) -> None:
     """Settings that hold wherever the weights come from."""
-    config.torch_dtype = torch.float32  # weights published as fp16 are trained, and built again, as fp32
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
