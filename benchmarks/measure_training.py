@@ -49,7 +49,7 @@ class PipeSide:
             component["objective"].update(STUDENT)
         self.settings = component["model"]["tok2vec"]
         self.head_dropout = component["model"]["dropout"]
-        self.batch_size = config["training"]["batcher"]["size"]
+        self.batch_size = config["training"]["batcher"]["largest"]
         self.dropout = config["training"]["dropout"]
         optimizer = {**config["training"]["optimizer"], "learn_rate": LEARN_RATE}
         self.optimizer: Optimizer = registry.resolve({"optimizer": optimizer})["optimizer"]
