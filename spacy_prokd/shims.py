@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -101,6 +102,15 @@ class TorchShim(Shim):
             module.load_state_dict(safetensors.torch.load(message["weights"]))
             self.module = module
         return self
+
+
+def _use_one_thread() -> None:
+    """A forked process (`nlp.pipe(n_process=2)`) has none of its parent's threads and would wait for them forever."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_use_one_thread)
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:

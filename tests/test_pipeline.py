@@ -244,7 +244,7 @@ if __name__ == "__main__":
     )
     command = [sys.executable, str(script), str(tmp_path / "saved"), method]
     result = subprocess.run(
-        command, input="\n".join([*TEXTS, "", *TEXTS]), capture_output=True, text=True, timeout=600, check=False
+        command, input="\n".join([*TEXTS, "", *TEXTS]), capture_output=True, text=True, timeout=180, check=False
     )
     assert result.stdout.strip() == "equal", result.stderr[-2000:]
 
