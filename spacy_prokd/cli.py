@@ -10,6 +10,10 @@ import typer
 
 from .errors import ProKDError
 
+SourceLang = Annotated[str, typer.Option(help="Language with labels")]
+TargetLang = Annotated[str, typer.Option(help="Language without")]
+GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
+
 app = typer.Typer(
     name="spacy-prokd",
     help="Named entity recognition for languages that have no labels.",
@@ -37,8 +41,8 @@ def main() -> None:
 @app.command()
 def assets(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
-    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
-    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    source_lang: SourceLang = "en",
+    target_lang: TargetLang = "de",
 ) -> None:
     """Say which files of a corpus folder there are, before anything takes time."""
     from .corpus.convert import find_corpus
@@ -51,8 +55,8 @@ def assets(
 def convert(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
     output: Annotated[Path, typer.Argument(help="Folder for <lang>/*.spacy")],
-    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
-    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    source_lang: SourceLang = "en",
+    target_lang: TargetLang = "de",
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
 ) -> None:
     """Read a corpus in any usual format and write DocBins; the target's train labels are dropped."""
@@ -82,7 +86,7 @@ def label(
     output: Annotated[Path, typer.Argument(help="Folder for the labelled shards")],
     teachers: Annotated[list[Path], typer.Argument(help="One or more trained teachers; their average labels")],
     batch_size: Annotated[int, typer.Option(help="Texts a batch")] = 256,
-    gpu_id: Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Store the teacher's probabilities with each text; a stopped run goes on where it was."""
     from .soft_labels import label_corpus
@@ -97,10 +101,10 @@ def evaluate(
     pipeline: Annotated[Path, typer.Argument(help="Trained pipeline")],
     data: Annotated[Path, typer.Argument(help="Labelled .spacy file, or the folder of the converted corpus")],
     output: Annotated[Path, typer.Argument(help="JSON file to write")],
-    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
-    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    source_lang: SourceLang = "en",
+    target_lang: TargetLang = "de",
     compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
-    gpu_id: Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
     from rich.console import Console
@@ -126,8 +130,8 @@ def package(
     name: Annotated[str, typer.Option(help="Name of the package")],
     version: Annotated[str, typer.Option(help="Version of the package")],
     encoder: Annotated[str, typer.Option(help="Encoder the training started from")],
-    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
-    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    source_lang: SourceLang = "en",
+    target_lang: TargetLang = "de",
 ) -> None:
     """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
     from .packaging import package
@@ -150,8 +154,8 @@ def report(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
     output: Annotated[Path, typer.Argument(help="HTML file to write")],
-    source_lang: Annotated[str, typer.Option(help="Language with labels")] = "en",
-    target_lang: Annotated[str, typer.Option(help="Language without")] = "de",
+    source_lang: SourceLang = "en",
+    target_lang: TargetLang = "de",
 ) -> None:
     """Make one page of settings, scores and learning curves."""
     from .reporting import write_report

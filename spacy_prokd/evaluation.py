@@ -14,8 +14,6 @@ from typing import Any
 
 import spacy
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -23,6 +21,7 @@ from spacy.training import Example
 
 from .errors import ProKDError
 from .files import atomic_file
+from .progress import progress_bar
 from .scoring import Span, gold_spans, predicted_spans, score_entities
 
 _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
@@ -190,22 +189,13 @@ def _read_labelled(nlp: Language, path: Path) -> list[Doc]:
 
 def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:
     """Tag the words of the references. Gives the seconds it took, too."""
-    columns = (
-        TextColumn("Tagging"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("words, {task.fields[rate]:,.0f} a second,"),
-        TimeRemainingColumn(),
-    )
     examples = []
-    n_words = 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=sum(map(len, references)), rate=0.0)
+    with progress_bar() as progress:
+        task = progress.add_task("Tagging words", total=sum(map(len, references)))
         start = time.perf_counter()
         for reference, doc in zip(references, nlp.pipe(_strip(nlp, references))):
             examples.append(Example(doc, reference))
-            n_words += len(doc)
-            progress.update(task, completed=n_words, rate=n_words / (time.perf_counter() - start))
+            progress.advance(task, len(doc))
         seconds = time.perf_counter() - start
     return examples, seconds
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import spacy
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import minibatch
@@ -17,6 +16,7 @@ from .corpus.docbins import load_docs
 from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
+from .progress import progress_bar
 
 SOFT_KEY = "prokd_soft"
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
@@ -67,22 +67,13 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
     output.mkdir(parents=True, exist_ok=True)
     settings = {"teachers": [_fingerprint(path) for path in teachers], "corpus": _fingerprint(corpus)}
     _forget_if_changed(output, settings)
-    columns = (
-        TextColumn("label"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} texts/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        task = progress.add_task("label", total=len(docs), rate="-")
+    with progress_bar() as progress:
+        task = progress.add_task("Labelling texts", total=len(docs))
         for i, shard in enumerate(minibatch(docs, SHARD_SIZE)):
             path = output / f"{i:05d}.spacy"
             if not path.exists():
                 _label_shard(pipelines, shard, path, batch_size)
             progress.advance(task, len(shard))
-            speed = progress.tasks[task].speed
-            progress.update(task, rate=f"{speed:,.0f}" if speed else "-")
     with atomic_file(output / "labels.json") as temporary:
         temporary.write_text(json.dumps(labels), encoding="utf8")
     return len(docs)

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import spacy
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 from spacy.language import Language
 from spacy.tokens import DocBin
 
 from ..errors import ProKDError
 from ..files import atomic_file
+from ..progress import progress_bar
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .report import ConvertReport, LanguageReport, SplitReport
@@ -188,25 +186,9 @@ def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[s
             )
 
 
-class _RateColumn(ProgressColumn):
-    """Texts a second."""
-
-    def render(self, task: Task) -> Text:
-        """Show the rate of the task, once there is one."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
-
-
 def _make_docs(maker: DocMaker, name: str) -> DocBin:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-    )
     doc_bin = DocBin(attrs=_ATTRIBUTES)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar() as progress:
         for record in progress.track(maker.records, description=f"Converting {name}"):
             doc_bin.add(maker.make(record))
     return doc_bin
