@@ -25,6 +25,7 @@ from spacy_prokd.training_data import gold_classes
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 LEARN_RATE = 2e-4
+FASTEST_PADDED = 1024  # pieces in a micro-batch of a loop that pads: in larger ones most is padding
 # The student begins untrained here. With the default beta its prototypes would outvote the teacher and the
 # guard would stop it; the value does not change the time of a step.
 STUDENT = {"alpha": 0.5, "beta": 0.4}
@@ -83,7 +84,7 @@ class HandSide:
         settings = LoopSettings(
             n_tags=len(pipe.tags),
             frozen_layers=pipe_side.settings["frozen_layers"],
-            max_batch_pieces=pipe_side.settings["max_batch_pieces"],
+            max_batch_pieces=min(pipe_side.settings["max_batch_pieces"], FASTEST_PADDED),
             precision=pipe_side.settings["precision"],
             dropout=pipe_side.head_dropout,
             learn_rate=LEARN_RATE,

@@ -36,7 +36,7 @@ class TaggerOutput(NamedTuple):
 def TransformerEncoder(
     frozen_layers: int = 3,
     max_length: int = 128,
-    max_batch_pieces: int = 1024,
+    max_batch_pieces: int = 2048,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
 ) -> Model[list[Doc], list[Floats2d]]:
     """A Hugging Face encoder as spaCy's tok2vec: the last layer at each word's first piece.
@@ -46,7 +46,7 @@ def TransformerEncoder(
 
     frozen_layers (int): Embeddings and this many bottom layers are not trained; -1 trains everything.
     max_length (int): Pieces in a window; longer docs are read in overlapping windows.
-    max_batch_pieces (int): Pieces in a micro-batch, padding included.
+    max_batch_pieces (int): Pieces in a micro-batch, padding included where there is any.
     precision (str): Of matrix products: auto, fp32, bf16 or fp16; auto is bf16 where the device has it.
     RETURNS (Model): Takes docs, gives one array [n_words, width] a doc.
     """

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
-from .pieces import Window, WordPieces, batches
+from .packed import PackedEncoder, can_pack
+from .pieces import Window, WordPieces, batches, first_pieces
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -28,7 +29,7 @@ class WordEncoder(nn.Module):
     max_length (int): Pieces in a window, special pieces included.
     frozen_layers (int): Embeddings and this many bottom layers stay as they are: no gradient is computed
         for them and they have no dropout. -1 freezes nothing, not even the embeddings.
-    max_batch_pieces (int): Pieces in a micro-batch, padding included.
+    max_batch_pieces (int): Pieces in a micro-batch, padding included where there is any.
     precision (Precision): Of the matrix products; `auto` is bf16 where the device has it in hardware.
     """
 
@@ -41,7 +42,7 @@ class WordEncoder(nn.Module):
         unk_id: int,
         max_length: int = 128,
         frozen_layers: int = 3,
-        max_batch_pieces: int = 1024,
+        max_batch_pieces: int = 2048,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
@@ -55,6 +56,7 @@ class WordEncoder(nn.Module):
         self._frozen = bottom_modules(transformer, frozen_layers)
         for module in self._frozen:
             module.requires_grad_(False)
+        self._pack: PackedEncoder | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -105,15 +107,26 @@ class WordEncoder(nn.Module):
         texts (Sequence[Sequence[str]]): The words of each text; a text may be empty or of any length.
         RETURNS (Tensor): float32 [n_words, width], the texts' words one after the other.
         """
-        vectors, positions = [], []
-        with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
-            for batch in batches(self.pieces.windows(texts), self.max_batch_pieces):
-                vectors.append(self._encode(batch))
-                positions.extend(window.words for window in batch)
-        if not vectors:
+        can_be_packed = can_pack(self.transformer)
+        windows = self.pieces.windows(texts)
+        micro_batches = list(batches(windows, self.max_batch_pieces, padded=not can_be_packed))
+        if not micro_batches:
             return torch.zeros(0, self.width, device=self.device)
-        restore = np.argsort(np.concatenate(positions), kind="stable")
+        if can_be_packed:
+            pieces = self._packed()(micro_batches)
+            vectors = [x[first_pieces(batch)].float() for x, batch in zip(pieces, micro_batches)]
+        else:
+            with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
+                vectors = [self._encode(batch) for batch in micro_batches]
+        words = np.concatenate([window.words for batch in micro_batches for window in batch])
+        restore = np.argsort(words, kind="stable")
         return torch.cat(vectors)[torch.from_numpy(restore).to(self.device)]
+
+    def _packed(self) -> PackedEncoder:
+        dtype = matrix_dtype(self.device, self.precision)
+        if self._pack is None or self._pack.dtype != dtype:
+            self._pack = PackedEncoder(self.transformer, dtype)
+        return self._pack
 
     def _encode(self, batch: list[Window]) -> Tensor:
         length = len(batch[0].ids)
@@ -122,13 +135,12 @@ class WordEncoder(nn.Module):
         for row, window in enumerate(batch):
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
-        first = np.concatenate([window.first + row * length for row, window in enumerate(batch)])
         device = self.device
         hidden = self.transformer(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=None if mask.all() else torch.from_numpy(mask).to(device),
         ).last_hidden_state
-        return hidden.flatten(0, 1)[torch.from_numpy(first).to(device)].float()
+        return hidden.flatten(0, 1)[first_pieces(batch, length).to(device)].float()
 
 
 def build_transformer(config: PretrainedConfig) -> nn.Module:
@@ -208,12 +220,16 @@ def bottom_modules(transformer: nn.Module, frozen_layers: int) -> list[nn.Module
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    """Run matrix products in `precision` (`auto`: bf16 where the device has it in hardware, else fp32)."""
+    """Run matrix products in `precision`; weights and what is summed stay float32."""
+    dtype = matrix_dtype(device, precision)
+    return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+def matrix_dtype(device: torch.device, precision: Precision) -> torch.dtype:
+    """The type of matrix products; `auto` is bf16 where the device has it in hardware, else fp32."""
     if precision == "auto":
         precision = "bf16" if has_bf16(device) else "fp32"
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
 MAX_REMEMBERED_WORDS = 200_000
@@ -116,21 +118,36 @@ def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]
         start, keep_start = following, keep_end
 
 
-def batches(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
-    """Group windows of similar length, so that little is padded.
+def batches(windows: Sequence[Window], max_pieces: int, *, padded: bool) -> Iterator[list[Window]]:
+    """Group windows of similar length.
 
     windows (Sequence[Window]): In any order.
-    max_pieces (int): The most pieces of a batch, padding included (one window may exceed it).
+    max_pieces (int): The most pieces of a batch (one window may exceed it).
+    padded (bool): Whether padding to the longest window counts.
     YIELDS (list[Window]): Longest first, so that a too large batch fails at once and not at the end.
     """
     batch: list[Window] = []
+    pieces = 0
     for window in sorted(windows, key=lambda w: -len(w.ids)):
-        if batch and len(batch[0].ids) * (len(batch) + 1) > max_pieces:
+        pieces += len(batch[0].ids) if padded and batch else len(window.ids)
+        if batch and pieces > max_pieces:
             yield batch
-            batch = []
+            batch, pieces = [], len(window.ids)
         batch.append(window)
     if batch:
         yield batch
+
+
+def first_pieces(batch: Sequence[Window], row_length: int | None = None) -> Tensor:
+    """Where the first pieces of the words that count stand in a batch laid out as one row of pieces.
+
+    batch (Sequence[Window]): Windows, one after the other.
+    row_length (int | None): Room of each window, padding included; its own pieces alone if None.
+    RETURNS (Tensor): int64 [n_words].
+    """
+    lengths = [len(window.ids) if row_length is None else row_length for window in batch]
+    starts = np.cumsum([0, *lengths[:-1]])
+    return torch.from_numpy(np.concatenate([window.first + start for window, start in zip(batch, starts)]))
 
 
 def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

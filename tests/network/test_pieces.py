@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -174,14 +176,17 @@ def test_special_pieces_are_those_of_the_tokenizer(tiny_tokenizer):
     assert WordPieces(bare, UNK, 32).room == 32
 
 
-@given(lengths=st.lists(st.integers(1, 30), max_size=40), most=st.integers(20, 200))
-def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most):
+@given(lengths=st.lists(st.integers(1, 30), max_size=40), most=st.integers(20, 200), padded=st.booleans())
+def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most, padded):
     windows = [Window([0] * n, np.zeros(0), np.array([i])) for i, n in enumerate(lengths)]
-    made = list(batches(windows, most))
+    made = list(batches(windows, most, padded=padded))
     assert sorted(int(window.words[0]) for batch in made for window in batch) == list(range(len(lengths)))
     for batch in made:
-        padded = max(len(window.ids) for window in batch) * len(batch)
-        assert padded <= most or len(batch) == 1
+        pieces = [len(window.ids) for window in batch]
+        assert (max(pieces) * len(batch) if padded else sum(pieces)) <= most or len(batch) == 1
         assert len(batch[0].ids) == max(len(window.ids) for window in batch)  # the encoder pads to the first
+    for batch, following in pairwise(made):  # and none could have been larger
+        pieces = [*(len(window.ids) for window in batch), len(following[0].ids)]
+        assert (max(pieces) * len(pieces) if padded else sum(pieces)) > most
     longest = [len(batch[0].ids) for batch in made]
     assert longest == sorted(longest, reverse=True)

@@ -1,0 +1,218 @@
+"""A BERT-like encoder computed without padding, at the speed of its matrix products.
+
+The same function as Hugging Face's modules compute, with their own weights: the pieces of all windows stand
+in one matrix, activations have one precision (autocast switches at each operation), and query, key and
+value are one product. Only attention sees windows, those of similar length at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .pieces import Window
+
+_KNOWN = ("bert", "roberta", "xlm-roberta", "camembert")
+_SHORTEST = 0.7  # of the longest window of a group: less padding makes more groups
+
+
+class _Affine(NamedTuple):
+    """Weight and bias of a linear layer or of a layer norm."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class _Layer(NamedTuple):
+    """One transformer layer's weights; layer norms follow their sublayer."""
+
+    query_key_value: _Affine
+    attention_output: _Affine
+    attention_norm: _Affine
+    up: _Affine
+    down: _Affine
+    output_norm: _Affine
+
+
+class Group(NamedTuple):
+    """Windows of similar length, padded to the longest for attention alone.
+
+    start (int): Where their pieces begin among all.
+    end (int): Where they end.
+    n_windows (int): How many windows.
+    length (int): Of the longest.
+    places (Tensor | None): int64 [end - start], where each piece stands in [n_windows * length]; None if nothing
+        is padded.
+    mask (Tensor | None): [n_windows, 1, 1, length], -inf at padding.
+    """
+
+    start: int
+    end: int
+    n_windows: int
+    length: int
+    places: Tensor | None
+    mask: Tensor | None
+
+
+class PackedEncoder:
+    """Computes what a transformer's embeddings and layers compute, with its weights as they are at each call.
+
+    transformer (nn.Module): A Hugging Face BERT, RoBERTa or XLM-RoBERTa, see `can_pack`.
+    dtype (torch.dtype): Of matrix products and activations; normalisation sums in float32 in any case.
+    """
+
+    def __init__(self, transformer: nn.Module, dtype: torch.dtype) -> None:
+        config = transformer.config
+        self.dtype = dtype
+        self.heads = config.num_attention_heads
+        self.eps = config.layer_norm_eps
+        self.embeddings = transformer.embeddings
+        self.layers = list(transformer.encoder.layer)
+        # RoBERTa's first positions are for padding
+        self.first_position = 0 if config.model_type == "bert" else config.pad_token_id + 1
+        self._cast: dict[int, tuple[list[int], _Layer]] = {}
+
+    def __call__(self, batches: Sequence[Sequence[Window]]) -> list[Tensor]:
+        """Encode batches of windows, each sorted by length.
+
+        RETURNS (list[Tensor]): `dtype` [n_pieces, width] for each batch, the windows' pieces one after the other.
+        """
+        weights = [self._weights(i) for i in range(len(self.layers))]  # cast once for all batches
+        return [self._encode(windows, weights) for windows in batches]
+
+    def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
+        x = self._embed(windows)
+        groups = group_windows([len(window.ids) for window in windows], self.dtype)
+        for layer, weight in zip(self.layers, weights):
+            attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
+            attended = layer.attention.output.dropout(functional.linear(attended, *weight.attention_output))
+            x = self._norm(attended + x, weight.attention_norm)
+            inner = functional.gelu(functional.linear(x, *weight.up))
+            x = self._norm(layer.output.dropout(functional.linear(inner, *weight.down)) + x, weight.output_norm)
+        return x
+
+    def _embed(self, windows: Sequence[Window]) -> Tensor:
+        tables = self.embeddings
+        ids = np.concatenate([window.ids for window in windows])
+        positions = np.concatenate([np.arange(len(window.ids)) for window in windows]) + self.first_position
+        x = tables.word_embeddings(torch.from_numpy(ids)) + tables.position_embeddings(torch.from_numpy(positions))
+        x = x + tables.token_type_embeddings.weight[0]
+        return tables.dropout(tables.LayerNorm(x)).to(self.dtype)
+
+    def _attend(self, query_key_value: Tensor, groups: Sequence[Group]) -> Tensor:
+        """Let the pieces of each window attend to one another: [n_pieces, 3 * width] to [n_pieces, width]."""
+        attended = []
+        for group in groups:
+            rows = query_key_value[group.start : group.end]
+            if group.places is not None:
+                rows = _Spread.apply(rows, group.places, group.n_windows * group.length)
+            heads = rows.view(group.n_windows, group.length, 3, self.heads, -1)
+            query, key, value = heads.permute(2, 0, 3, 1, 4).contiguous()
+            scores = query @ key.transpose(-1, -2) * (1 / math.sqrt(query.shape[-1]))
+            if group.mask is not None:
+                scores = scores + group.mask
+            mixed = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).reshape(len(rows), -1)
+            attended.append(mixed if group.places is None else _Gather.apply(mixed, group.places))
+        return torch.cat(attended)
+
+    def _norm(self, x: Tensor, norm: _Affine) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, self.eps)
+
+    def _weights(self, i: int) -> _Layer:
+        """A layer's weights in `dtype`; kept while they do not change and no gradient needs them."""
+        parameters = list(self.layers[i].parameters())
+        if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
+            return _cast_layer(self.layers[i], self.dtype)
+        versions = [p._version for p in parameters]
+        if i not in self._cast or self._cast[i][0] != versions:
+            self._cast[i] = (versions, _cast_layer(self.layers[i], self.dtype))
+        return self._cast[i][1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cast": {}}  # a copy's weights have versions of their own
+
+
+class _Spread(torch.autograd.Function):
+    """Rows to places in a longer matrix of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor, length: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return rows.new_zeros(length, rows.shape[1]).index_copy_(0, places, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient.index_select(0, *ctx.saved_tensors), None, None
+
+
+class _Gather(torch.autograd.Function):
+    """The rows at some places; torch's own gradient of it adds row by row, which is slow."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.length = len(rows)
+        return rows.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.new_zeros(ctx.length, gradient.shape[1]).index_copy_(0, places, gradient), None
+
+
+def can_pack(transformer: nn.Module) -> bool:
+    """Whether a transformer is of the one kind that `PackedEncoder` computes: BERT's layers, on the CPU."""
+    config = transformer.config
+    return (
+        config.model_type in _KNOWN
+        and config.hidden_act == "gelu"
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+        and not config.is_decoder
+        and next(transformer.parameters()).device.type == "cpu"
+    )
+
+
+def group_windows(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
+    """Group windows for attention.
+
+    lengths (Sequence[int]): Pieces of each window, longest first.
+    dtype (torch.dtype): Of the masks.
+    RETURNS (list[Group]): In the order of the windows.
+    """
+    groups = []
+    first = start = 0
+    for i in range(1, len(lengths) + 1):
+        if i < len(lengths) and lengths[i] >= _SHORTEST * lengths[first]:
+            continue
+        group = np.array(lengths[first:i])
+        length, end = int(group[0]), start + int(group.sum())
+        is_piece = np.arange(length) < group[:, None]
+        places = mask = None
+        if not is_piece.all():
+            places = torch.from_numpy(np.flatnonzero(is_piece))
+            mask = torch.from_numpy(np.where(is_piece, 0.0, -np.inf))[:, None, None].to(dtype)
+        groups.append(Group(start, end, len(group), length, places, mask))
+        first, start = i, end
+    return groups
+
+
+def _cast_layer(layer: nn.Module, dtype: torch.dtype) -> _Layer:
+    attention = layer.attention.self
+    projections = (attention.query, attention.key, attention.value)
+    dense = (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
+    output, up, down = (_Affine(module.weight.to(dtype), module.bias.to(dtype)) for module in dense)
+    # layer norms stay float32: they are small, and mixed with `dtype` lose no time
+    attention_norm, output_norm = (
+        _Affine(module.weight, module.bias) for module in (layer.attention.output.LayerNorm, layer.output.LayerNorm)
+    )
+    together = _Affine(
+        torch.cat([projection.weight for projection in projections]).to(dtype),
+        torch.cat([projection.bias for projection in projections]).to(dtype),
+    )
+    return _Layer(together, output, attention_norm, up, down, output_norm)
