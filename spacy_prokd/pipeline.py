@@ -25,6 +25,7 @@ from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
+from .shims import clip_together
 from .soft_labels import get_soft_labels
 from .training_data import gold_classes
 
@@ -276,6 +277,11 @@ class ProKDNer(TrainablePipe):
             key = f"{self.name}.{part}"
             losses[key] = losses.get(key, 0.0) + float(value)
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Step the weights; grad_clip bounds encoder and head together."""
+        clip_together(self.model, sgd.grad_clip)
+        self.model.finish_update(sgd)
 
     def _advance(self, n_examples: int) -> Progress:
         """Count examples; where a new epoch begins, let the objective prepare it."""

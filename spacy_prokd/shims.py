@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.torch
 import srsly
 import torch
-from thinc.api import Optimizer, get_torch_default_device
+from thinc.api import Model, Optimizer, get_torch_default_device
 from thinc.shims import Shim
 from torch import Tensor, nn
 
@@ -20,7 +20,8 @@ class TorchShim(Shim):
 
     The module is absent until the model is initialised or loaded. spaCy's optimizer settings (learning
     rate and its schedule, betas, eps, L2, grad_clip) drive torch's fused AdamW; grad_clip bounds the norm
-    over all parameters of the module, where Thinc's bounds each parameter's own.
+    over all parameters of the module, where Thinc's bounds each parameter's own. In fp16 the loss is scaled,
+    or small gradients would vanish.
 
     build (Callable): Makes the module, without its weights, from its config.
     """
@@ -28,6 +29,7 @@ class TorchShim(Shim):
     def __init__(self, build: Callable[[dict[str, Any]], nn.Module]) -> None:
         super().__init__(None)
         self._build = build
+        self._is_finite: bool | None = None  # the gradients of this step; not looked at yet
 
     @property
     def module(self) -> nn.Module | None:
@@ -36,8 +38,10 @@ class TorchShim(Shim):
 
     @module.setter
     def module(self, module: nn.Module) -> None:
-        self._model = module.to(get_torch_default_device())
+        device = get_torch_default_device()
+        self._model = module.to(device)
         self._optimizer = None
+        self._scaler = torch.amp.GradScaler(device.type, enabled=getattr(module, "precision", None) == "fp16")
 
     def predict(self, *args: Any) -> Any:
         """Call the module without dropout and without gradients."""
@@ -57,25 +61,57 @@ class TorchShim(Shim):
 
         def backprop(gradient: Tensor) -> None:
             if output.requires_grad:
-                torch.autograd.backward(output, gradient.to(output))
+                torch.autograd.backward(output, self._scaler.scale(gradient.to(output)))
 
         return output, backprop
 
+    def parameters_with_gradient(self) -> list[nn.Parameter]:
+        """The parameters that the next step will move."""
+        return [] if self._model is None else [p for p in self._model.parameters() if p.grad is not None]
+
+    def unscale(self) -> bool:
+        """Take fp16's loss scale off the gradients, once a step.
+
+        RETURNS (bool): Whether they are numbers; if not, the step is left out, and the next scale is smaller.
+        """
+        if self._is_finite is None:
+            before = self._scaler.get_scale()
+            if self._scaler.is_enabled():
+                self._scaler.unscale_(self._get_optimizer())
+                self._scaler.update()
+            self._is_finite = self._scaler.get_scale() >= before
+        return self._is_finite
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients of this step."""
+        self._is_finite = None
+        if self._model is not None:
+            self._model.zero_grad()
+
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the parameters that have a gradient."""
-        if self._model is None or all(p.grad is None for p in self._model.parameters()):
-            return
+        parameters = self.parameters_with_gradient()
+        if parameters and self.unscale():
+            if optimizer.grad_clip:
+                nn.utils.clip_grad_norm_(parameters, optimizer.grad_clip)
+            self._step(optimizer)
+        self.drop_gradients()
+
+    def _get_optimizer(self) -> torch.optim.Optimizer:
         if self._optimizer is None:
             self._optimizer = torch.optim.AdamW(parameter_groups(self._model), fused=True)
-        for group in self._optimizer.param_groups:
+        return self._optimizer
+
+    def _step(self, optimizer: Optimizer) -> None:
+        torch_optimizer = self._get_optimizer()
+        for group in torch_optimizer.param_groups:
             group["lr"] = optimizer.learn_rate
             group["betas"] = (optimizer.b1, optimizer.b2)
             group["eps"] = optimizer.eps
             group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
-        if optimizer.grad_clip:
-            nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        torch_optimizer.step()
+        for p in self.parameters_with_gradient():  # the fused kernel does not count, and cast copies go by the count
+            torch.autograd.graph.increment_version(p)
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
@@ -102,6 +138,21 @@ class TorchShim(Shim):
             module.load_state_dict(safetensors.torch.load(message["weights"]))
             self.module = module
         return self
+
+
+def clip_together(model: Model, max_norm: float) -> None:
+    """Bound the norm of the gradients of all torch modules of a model, encoder and head as one.
+
+    model (Model): Has TorchShims; what else has parameters is Thinc's own business.
+    max_norm (float): Of all gradients taken together; 0 for no bound.
+    """
+    shims = [shim for node in model.walk() for shim in node.shims if isinstance(shim, TorchShim)]
+    stepped = [shim for shim in shims if shim.parameters_with_gradient()]
+    if not all([shim.unscale() for shim in stepped]):
+        for shim in stepped:
+            shim.drop_gradients()
+    elif max_norm:
+        nn.utils.clip_grad_norm_([p for shim in stepped for p in shim.parameters_with_gradient()], max_norm)
 
 
 def _use_one_thread() -> None:

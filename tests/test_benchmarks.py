@@ -39,7 +39,6 @@ def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) 
     examples, labels = make_examples(role, tiny_encoder, SAMPLE, lang, sentences=40, max_length=128)
     pipe = PipeSide(role, tiny_encoder, examples, labels, overrides)
     pipe.head_dropout = get_head(pipe.pipe.model).dropout.p = 0.0
-    pipe.optimizer.grad_clip = 0.0  # the pipe bounds the norms of encoder and classifier each by itself
     hand = HandSide(role, tiny_encoder, pipe)
     ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
     for transformer in (ours, hand.loop.model):

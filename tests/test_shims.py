@@ -18,7 +18,7 @@ from transformers import AutoModel
 from spacy_prokd.encoder_loading import read_encoder
 from spacy_prokd.network.encoder import WordEncoder
 from spacy_prokd.network.head import TagHead
-from spacy_prokd.shims import TorchShim, parameter_groups
+from spacy_prokd.shims import TorchShim, clip_together, parameter_groups
 
 
 class Small(nn.Module):
@@ -109,6 +109,15 @@ def test_the_rate_follows_the_thinc_optimizer(shim):
         moved.append(float((before - shim.module.linear.bias.detach()).abs().max()))
     # Adam moves by its rate while the gradient stays the same
     assert moved == pytest.approx([0.5, 0.25, 0.0], abs=1e-4)
+
+
+def test_a_step_counts_as_a_change_of_each_weight(shim):
+    """torch's fused kernel does not count, and the encoder keeps cast weights by these counts."""
+    before = {name: p._version for name, p in shim.module.named_parameters()}
+    take_gradient(shim, torch.ones(2, 2))
+    shim.finish_update(Adam(0.1))
+    changed = {name for name, p in shim.module.named_parameters() if p._version > before[name]}
+    assert changed == {"linear.weight", "linear.bias"}
 
 
 def test_parameter_groups_leave_out_what_is_frozen():
@@ -217,3 +226,78 @@ def test_averages_are_left_alone(shim):
     before = shim.module.linear.weight.detach().clone()
     with shim.use_params({}):
         assert torch.equal(shim.module.linear.weight, before)
+
+
+@pytest.fixture
+def two_modules(shim):
+    """A model of two modules with a gradient each, and these gradients."""
+    other = TorchShim(build)
+    other.module = Small(3)
+    layers = [Model("small", lambda model, X, is_train: (X, lambda d: d), shims=[each]) for each in (shim, other)]
+    both: Model = Model("both", lambda model, X, is_train: (X, lambda d: d), layers=layers)
+    gradients = [take_gradient(shim, torch.full((2, 2), 3.0)), take_gradient(other, torch.full((2, 2), 4.0))]
+    return both, gradients
+
+
+def test_gradients_of_two_modules_are_clipped_by_one_norm(two_modules):
+    model, before = two_modules
+    norm = float(sum(g.square().sum() for gradients in before for g in gradients.values()).sqrt())
+    clip_together(model, norm / 2)
+    for layer, gradients in zip(model.layers, before):
+        for name, gradient in gradients.items():
+            after = layer.shims[0].module.get_parameter(name).grad
+            assert_close(after, gradient / 2, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 1e6])
+def test_gradients_below_the_bound_or_without_one_stay(two_modules, max_norm):
+    model, before = two_modules
+    clip_together(model, max_norm)
+    for layer, gradients in zip(model.layers, before):
+        for name, gradient in gradients.items():
+            assert torch.equal(layer.shims[0].module.get_parameter(name).grad, gradient)
+
+
+class Half(Small):
+    precision = "fp16"
+
+
+@pytest.fixture
+def half():
+    """A shim whose module asks for fp16, and its twin that does not; dropout is off."""
+    pair = []
+    for kind in (Half, Small):
+        torch.manual_seed(0)
+        shim = TorchShim(lambda config, kind=kind: kind(**config))
+        shim.module = kind(3)
+        shim.module.dropout.p = 0.0
+        pair.append(shim)
+    return pair
+
+
+def test_in_fp16_gradients_are_scaled_on_the_way_and_not_in_the_step(half):
+    optimizer = Adam(0.1, L2=0.0, grad_clip=1.0, eps=1e-3)
+    gradients = [take_gradient(shim, torch.full((2, 2), 1e-3))["linear.weight"] for shim in half]
+    assert_close(gradients[0], gradients[1] * 65536.0)  # torch's first scale
+    for shim in half:
+        shim.finish_update(optimizer)
+    assert_close(half[0].module.linear.weight, half[1].module.linear.weight)
+
+
+def test_an_overflow_costs_the_step_of_all_modules_and_lowers_the_scale(half):
+    scaled, plain = half
+    layers = [Model("small", lambda model, X, is_train: (X, lambda d: d), shims=[each]) for each in half]
+    model: Model = Model("both", lambda model, X, is_train: (X, lambda d: d), layers=layers)
+    optimizer = Adam(0.1, grad_clip=1.0)
+    before = copy.deepcopy(plain.module.state_dict())
+    take_gradient(scaled, torch.full((2, 2), 3e38))
+    take_gradient(plain, torch.ones(2, 2))
+    clip_together(model, 1.0)
+    model.finish_update(optimizer)
+    for shim in half:
+        assert all(torch.equal(value, before[name]) for name, value in shim.module.state_dict().items())
+    scaled_gradient, gradient = (take_gradient(shim, torch.ones(2, 2))["linear.bias"] for shim in half)
+    assert_close(scaled_gradient / gradient, torch.full((2,), 32768.0))
+    clip_together(model, 1.0)
+    model.finish_update(optimizer)
+    assert not torch.equal(scaled.module.linear.weight, before["linear.weight"])
