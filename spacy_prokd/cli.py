@@ -41,14 +41,17 @@ def main() -> None:
 @app.command()
 def assets(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
+    output: Annotated[Path, typer.Argument(help="JSON file to write: the files and their checksums")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
+    gpu_id: GpuId = -1,
 ) -> None:
-    """Say which files of a corpus folder there are, before anything takes time."""
-    from .corpus.convert import find_corpus
+    """See that the corpus folder has what is needed, and the machine the GPU, before anything takes time."""
+    from .corpus.convert import list_corpus
 
-    for path in find_corpus(corpus_dir, source_lang, target_lang):
-        typer.echo(f"{path}  {path.stat().st_size:,} bytes")
+    _use_gpu(gpu_id)
+    for path, facts in list_corpus(corpus_dir, source_lang, target_lang, output).items():
+        typer.echo(f"{path}  {facts['bytes']:,} bytes")
 
 
 @app.command()
@@ -76,6 +79,8 @@ def encoder(
     """Write an encoder as a Hugging Face folder: the bundled one without a network, any other from the hub."""
     from .encoder_loading import fetch_encoder
 
+    if ".." in output.parts:  # what `--vars.encoder ../folder` makes of encoders/
+        raise ProKDError(f"{output} leads out of its folder. Name a local encoder by its absolute path.")
     fetch_encoder(name, output)
     typer.echo(f"Encoder {name} is in {output}")
 

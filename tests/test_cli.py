@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import sys
@@ -94,9 +95,13 @@ def files(folder: Path) -> list[str]:
 # --- what works
 
 
-def test_assets_lists_the_files(run, raw):
-    code, out, _err = run("assets", raw)
+def test_assets_lists_the_files(run, raw, tmp_path):
+    code, out, _err = run("assets", raw, tmp_path / "made" / "files.json")
     assert code == 0
+    listed = json.loads((tmp_path / "made" / "files.json").read_text(encoding="utf8"))
+    assert [f"{path}  {facts['bytes']:,} bytes" for path, facts in listed.items()] == out.splitlines()
+    for path, facts in listed.items():
+        assert facts["sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert [Path(line.split("  ")[0]).name for line in out.splitlines()] == [
         "train.conll",
         "dev.conll",
@@ -172,15 +177,17 @@ def test_encoder_copies_a_folder(run, tiny_encoder, tmp_path):
 
 
 def test_a_missing_corpus_folder(fails, tmp_path):
-    for command in (["assets", tmp_path / "nowhere"], ["convert", tmp_path / "nowhere", tmp_path / "corpus"]):
+    nowhere = tmp_path / "nowhere"
+    corpus = tmp_path / "corpus"
+    for command in (["assets", nowhere, corpus / "files.json"], ["convert", nowhere, corpus]):
         assert "nowhere" in fails(*command)
-    assert not (tmp_path / "corpus").exists()
+    assert not corpus.exists()
 
 
 def test_a_missing_language(fails, raw, tmp_path):
     message = fails("convert", raw, tmp_path / "corpus", "--target-lang", "fr")
     assert "no folder 'fr'" in message and "de, en" in message
-    assert "no folder 'fr'" in fails("assets", raw, "--target-lang", "fr")
+    assert "no folder 'fr'" in fails("assets", raw, tmp_path / "corpus" / "files.json", "--target-lang", "fr")
     assert not (tmp_path / "corpus").exists()
 
 
@@ -195,16 +202,23 @@ def test_a_malformed_line_is_named(fails, raw, tmp_path):
     assert not (tmp_path / "corpus").exists()
 
 
-@pytest.mark.parametrize("command", ["label", "evaluate"])
-def test_a_gpu_that_is_not_there(command, fails, monkeypatch, saved, corpus, tmp_path):
+@pytest.mark.parametrize("command", ["assets", "label", "evaluate"])
+def test_a_gpu_that_is_not_there(command, fails, monkeypatch, raw, saved, corpus, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     arguments = {
+        "assets": ("assets", raw, tmp_path / "files.json"),
         "label": ("label", corpus / "target.spacy", tmp_path / "soft", saved),
         "evaluate": ("evaluate", saved, corpus / "source.spacy", tmp_path / "teacher.json"),
     }[command]
     message = fails(*arguments, "--gpu-id", 0)
     assert "GPU 0 was asked for" in message and "-1 for the CPU" in message
-    assert not (tmp_path / "soft").exists() and not (tmp_path / "teacher.json").exists()
+    assert not any((tmp_path / name).exists() for name in ("files.json", "soft", "teacher.json"))
+
+
+def test_an_encoder_that_would_be_written_outside_its_folder(fails, tiny_encoder, tmp_path):
+    message = fails("encoder", tiny_encoder, tmp_path / "encoders" / ".." / "mine")
+    assert "leads out of its folder" in message and "absolute path" in message
+    assert not (tmp_path / "mine").exists()
 
 
 def test_an_encoder_without_a_tokenizer(fails, tiny_encoder, tmp_path):

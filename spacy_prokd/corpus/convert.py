@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 
 from ..errors import ProKDError
-from ..files import atomic_file
+from ..files import atomic_file, sha256
 from ..progress import progress_bar
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
@@ -92,15 +93,23 @@ def convert_language(
     return language.report
 
 
-def find_corpus(corpus_dir: Path, source_lang: str, target_lang: str) -> list[Path]:
-    """Find the files of a corpus folder without reading them.
+def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Path) -> dict[str, dict[str, object]]:
+    """Find the files of a corpus folder, and write down which they are.
 
-    RETURNS (list[Path]): The splits of the source language, then those of the target.
+    output (Path): The JSON file to write.
+    RETURNS (dict[str, dict[str, object]]): What it holds: `bytes` and `sha256` of each split, those of the source
+        language first.
     RAISES (ProKDError): If a language or a required split is missing, with what there is instead.
     """
     source = _find_files(corpus_dir, source_lang, ("train", "dev"))
     target = _find_files(corpus_dir, target_lang, ("train",))
-    return [*source.values(), *target.values()]
+    found = {
+        path.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in (*source.values(), *target.values())
+    }
+    with atomic_file(output) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
+    return found
 
 
 def _read_language(
