@@ -13,6 +13,7 @@ from .architectures import TaggerOutput
 from .errors import ProKDError
 from .network.head import TagHead
 from .network.losses import (
+    ClassReduction,
     Reduction,
     class_alignment,
     cross_entropy,
@@ -25,12 +26,14 @@ from .network.prototypes import (
     Distance,
     Moments,
     class_sums,
+    distances,
     hybrid,
     measuring_unit,
     prototype_probabilities,
     sharpen,
     straight_through,
 )
+from .network.pseudo_labels import hard_labels, margin_gate, trusted
 
 
 class Batch(NamedTuple):
@@ -184,6 +187,10 @@ def make_student(
     prior: bool = True,
     distance: Literal["mahalanobis", "euclidean", "cosine"] = "mahalanobis",
     sharpness: float | None = None,
+    reduction: Literal["sum", "mean"] = "sum",
+    margin_gate: bool = False,
+    confidence: float = 0.0,
+    class_share: float = 1.0,
 ) -> Student:
     """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
 
@@ -197,9 +204,16 @@ def make_student(
     distance (str): Of Eq. 8, in units of the scatter within classes: "mahalanobis" by direction, "euclidean"
         by its mean (as printed but for the unit), or "cosine".
     sharpness (float | None): Power of the weights q of Eq. 4; 1 as printed, None for the argmax alone.
+    reduction (str): Of Eq. 2 over classes: "sum" as printed, "mean" as in TSL's code.
+    margin_gate (bool): Whether a prototype overrules the teacher only for words that are nearer to it than usual.
+    confidence (float): Words whose pseudo-label is less probable do not count in Eq. 11.
+    class_share (float): Share of each class's words that count in Eq. 11, the surest first.
     """
     power = float("inf") if sharpness is None else sharpness
-    return Student(self_training, alpha, beta, tau_proto, gamma, prior, distance, power)
+    return Student(
+        self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, margin_gate, confidence,
+        class_share,
+    )  # fmt: skip
 
 
 class Student:
@@ -218,6 +232,10 @@ class Student:
         prior: bool,
         distance: Distance,
         sharpness: float,
+        reduction: ClassReduction,
+        margin_gate: bool,
+        confidence: float,
+        class_share: float,
     ) -> None:
         self.self_training = self_training
         self.alpha = alpha
@@ -227,6 +245,10 @@ class Student:
         self.prior = prior
         self.distance: Distance = distance
         self.sharpness = sharpness
+        self.reduction: ClassReduction = reduction
+        self.margin_gate = margin_gate
+        self.confidence = confidence
+        self.class_share = class_share
 
     def weight(self, progress: Progress) -> float:
         """alpha of Eq. 13 in this epoch."""
@@ -247,18 +269,18 @@ class Student:
                 kept.append((output.vectors, batch.soft))
         head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
         h, p = (torch.cat(tensors) for tensors in zip(*kept))
-        self._guard(self._pseudo_labels(head, h, p), p, progress)
+        self._guard(self._pseudo_labels(head, h, p)[0], p, progress)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13."""
         alpha = self.weight(progress)
-        kd = distillation(output.logits, batch.soft)
+        kd = distillation(output.logits, batch.soft, self.reduction)
         losses = {"distillation": kd.detach()}
         if alpha == 1.0:
             return {"loss": kd, **losses}
         h = output.vectors.detach()
-        labels = self._pseudo_labels(head, h, batch.soft)
-        st = cross_entropy(output.logits, labels)
+        labels, counts = self._pseudo_labels(head, h, batch.soft)
+        st = cross_entropy(output.logits, labels, counts)
         head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
         changed = (labels != batch.soft.argmax(dim=-1)).float().mean()
         return {"loss": student_loss(kd, st, alpha), **losses, "self_training": st.detach(), "relabelled": changed}
@@ -266,10 +288,14 @@ class Student:
     def _weights(self, logits: Tensor) -> Tensor:
         return sharpen(torch.softmax(logits.detach(), dim=-1), self.sharpness)
 
-    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> Tensor:
-        """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
+    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10), and which words count."""
         pi = prototype_probabilities(h, head.target, self.tau_proto, prior=self.prior, distance=self.distance)
-        return hybrid(pi, p, self.beta).argmax(dim=-1)
+        mix = hybrid(pi, p, self.beta)
+        labels = hard_labels(mix)
+        if self.margin_gate:
+            labels = margin_gate(labels, hard_labels(p), distances(h, head.target, self.distance))
+        return labels, trusted(mix, labels, self.confidence, self.class_share)
 
     def _guard(self, labels: Tensor, p: Tensor, progress: Progress) -> None:
         teacher = p.argmax(dim=-1)

@@ -95,6 +95,22 @@ def test_student_trains(corpus, soft_corpus, tiny_encoder, tmp_path):
     assert nlp.get_pipe("prokd_ner").model.to_bytes() != teacher.get_pipe("prokd_ner").model.to_bytes()
 
 
+def test_a_student_can_start_from_the_raw_encoder(corpus, soft_corpus, tiny_encoder, tmp_path):
+    settings = overrides(corpus, tiny_encoder)
+    settings["paths.train"] = str(soft_corpus)
+    settings["paths.labels"] = str(soft_corpus / "labels.json")
+    settings["initialize.components.prokd_ner.start_from"] = None
+    settings["components.prokd_ner.objective.self_training"] = False
+    settings["components.prokd_ner.model.tok2vec.frozen_layers"] = 1
+    nlp = train_and_reload("student", tmp_path / "student", settings)
+    from transformers import AutoModel
+
+    trained = nlp.get_pipe("prokd_ner").model.get_ref("tok2vec").shims[0].module.transformer.state_dict()
+    raw = AutoModel.from_pretrained(tiny_encoder).state_dict()
+    assert trained["embeddings.word_embeddings.weight"].equal(raw["embeddings.word_embeddings.weight"])
+    assert not trained["encoder.layer.2.output.dense.weight"].equal(raw["encoder.layer.2.output.dense.weight"])
+
+
 def test_hash_embed_trains(corpus, tmp_path):
     settings = overrides(corpus, tmp_path)
     del settings["paths.encoder"]

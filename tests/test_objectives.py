@@ -237,6 +237,39 @@ class TestStudent:
             student.start_epoch(head, LATER, one_pass(output, soft))
             assert self.labels(student, head, output, wrong) == expected, beta
 
+    def test_words_that_do_not_count_have_no_gradient(self, head):
+        output, soft = clusters()
+        doubtful = soft.clone()
+        doubtful[::2] = 1 / CLASSES  # the teacher is sure of every second word
+        for settings, counted in (({}, 30), ({"confidence": 0.5}, 15), ({"class_share": 0.1}, 15)):
+            student = make_student(alpha=0.0, beta=0.01, **settings)
+            student.start_epoch(head, LATER, one_pass(output, soft))
+            losses = student.losses(head, output, Batch(torch.full((30,), -1), doubtful), LATER)
+            moved = gradient_of(losses["loss"], output).logits.abs().sum(dim=-1) > 0
+            assert int(moved.sum()) == counted, settings
+            assert moved[1::2].all()
+
+    def test_with_the_margin_gate_far_words_keep_the_teachers_label(self, head):
+        output, soft = clusters()
+        wrong = soft.roll(1, dims=-1)
+        prototypes, teacher = [k % CLASSES for k in range(30)], [(k + 1) % CLASSES for k in range(30)]
+        student = make_student(alpha=0.0, beta=1.0, margin_gate=True)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        found = self.labels(student, head, output, wrong)
+        kept = [label == p for label, p in zip(found, prototypes)]
+        assert all(label == (p if k else t) for label, k, p, t in zip(found, kept, prototypes, teacher))
+        assert 5 < sum(kept) < 25
+
+    def test_the_reduction_of_eq_2(self, head):
+        output, soft = make_output(8), make_soft(8)
+        losses = [
+            make_student(self_training=False, reduction=reduction).losses(
+                head, output, Batch(torch.full((8,), -1), soft), LATER
+            )["loss"]
+            for reduction in ("sum", "mean")
+        ]
+        assert_close(losses[0], CLASSES * losses[1])
+
     def test_the_teacher_is_left_out_with_beta_1(self, head):
         output, soft = clusters()
         student = make_student(alpha=0.0, beta=1.0)

@@ -43,6 +43,11 @@ def test_distillation_sums_over_classes_and_averages_over_words_eq_2():
     assert distillation(LOGITS, p).item() == pytest.approx(0.3125, abs=1e-6)
 
 
+def test_distillation_as_in_tsl_is_smaller_by_the_number_of_classes():
+    p = torch.softmax(LOGITS.flip(0), dim=-1)
+    assert distillation(LOGITS, p, "mean").item() * LOGITS.shape[1] == pytest.approx(distillation(LOGITS, p).item())
+
+
 def test_distillation_is_zero_where_the_student_says_what_the_teacher_says():
     assert distillation(LOGITS, torch.softmax(LOGITS, dim=-1)).item() == 0.0
 
