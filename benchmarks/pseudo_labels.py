@@ -29,6 +29,7 @@ from spacy_prokd.decoding import decode
 from spacy_prokd.network.prototypes import (
     Moments,
     PrototypeBank,
+    distances,
     hybrid,
     measuring_unit,
     prototype_probabilities,
@@ -78,9 +79,10 @@ def main(
         for distance in ("euclidean", "mahalanobis"):
             bank = PrototypeBank(n_classes, h.shape[1])
             bank.reset(gathered.sums, measuring_unit(gathered.within_class_covariance(), distance))
+            d = distances(h, bank, distance)
             for prior in (False, True):
                 for tau in TAUS:
-                    pi = prototype_probabilities(h, bank, tau, prior=prior, distance=distance)
+                    pi = prototype_probabilities(d, bank, tau, prior=prior)
                     name = f"{weights}, {distance}, {'with' if prior else 'no'} prior, tau {tau}"
                     results[f"pi: {name}"] = entity_f1(dev, pi, labels)
                     results[f"hybrid: {name}"] = entity_f1(dev, hybrid(pi, p, BETA), labels)

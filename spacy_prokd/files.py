@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all: write beside the destination, then rename. Checksums."""
+"""Outputs appear whole or not at all: write beside the destination, then rename. Checksums, arrays out of memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 
 @contextmanager
@@ -43,9 +45,9 @@ def atomic_file(destination: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=".", suffix=destination.suffix, dir=destination.parent)
     os.close(handle)
     temporary = Path(name)
-    temporary.chmod(0o644)
     try:
         yield temporary
+        temporary.chmod(0o644)  # not earlier: who writes may have put a new file in its place
         os.replace(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
@@ -58,3 +60,25 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+class ArraySpool:
+    """A list of arrays in a temporary file, for what grows with the corpus and is read once, in order."""
+
+    def __enter__(self) -> ArraySpool:
+        self._file = tempfile.TemporaryFile()
+        self._n_arrays = 0
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def append(self, array: np.ndarray) -> None:
+        """Write an array behind the others."""
+        np.save(self._file, array)
+        self._n_arrays += 1
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self._file.seek(0)
+        for _ in range(self._n_arrays):
+            yield np.load(self._file)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import spacy
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .architectures import TaggerOutput
 from .errors import ProKDError
+from .files import ArraySpool
 from .network.head import TagHead
 from .network.losses import (
     ClassReduction,
@@ -41,10 +43,12 @@ class Batch(NamedTuple):
 
     classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
     soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities.
+    texts (Sequence[bytes]): What tells each doc from others, the same in every epoch: its words.
     """
 
     classes: Tensor
     soft: Tensor | None
+    texts: Sequence[bytes] = ()
 
 
 class Progress(NamedTuple):
@@ -191,6 +195,7 @@ def make_student(
     margin_gate: bool = False,
     confidence: float = 0.0,
     class_share: float = 1.0,
+    relabel: Literal["epoch", "batch"] = "epoch",
 ) -> Student:
     """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
 
@@ -198,8 +203,7 @@ def make_student(
     alpha (float | None): A fixed weight of distillation ("w/o CL": 0.5); falling as in Eq. 12 if None.
     beta (float): Share of the prototypes in the pseudo-labels (Eq. 10); 1 leaves the teacher out ("w/o PK").
     tau_proto (float): Temperature of Eq. 8 (tau 2).
-    gamma (float): Weight of the new value in the prototypes (Eq. 5), batch by batch; each epoch starts from
-        a full pass.
+    gamma (float): Weight of the new value in the prototypes (Eq. 5), where batches move them (relabel = "batch").
     prior (bool): Whether Eq. 8 knows how frequent a class is; false as printed.
     distance (str): Of Eq. 8, in units of the scatter within classes: "mahalanobis" by direction, "euclidean"
         by its mean (as printed but for the unit), or "cosine".
@@ -208,11 +212,13 @@ def make_student(
     margin_gate (bool): Whether a prototype overrules the teacher only for words that are nearer to it than usual.
     confidence (float): Words whose pseudo-label is less probable do not count in Eq. 11.
     class_share (float): Share of each class's words that count in Eq. 11, the surest first.
+    relabel (str): When a word gets its pseudo-label: each "epoch", by a full pass of the model as it then is, or
+        each "batch" as printed, by prototypes that follow the batches.
     """
     power = float("inf") if sharpness is None else sharpness
     return Student(
         self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, margin_gate, confidence,
-        class_share,
+        class_share, relabel,
     )  # fmt: skip
 
 
@@ -220,7 +226,8 @@ class Student:
     """See `make_student`."""
 
     needs_soft_labels = True
-    least_agreement = 0.75  # of the pseudo-labels with the teacher; far below it, prototypes chase their own labels
+    least_agreement = 0.75  # with the teacher; far below it, prototypes chase their own labels
+    guarded_batches = 20  # which the guard looks at together: a few hundred entities
 
     def __init__(
         self,
@@ -236,6 +243,7 @@ class Student:
         margin_gate: bool,
         confidence: float,
         class_share: float,
+        relabel: str,
     ) -> None:
         self.self_training = self_training
         self.alpha = alpha
@@ -249,6 +257,9 @@ class Student:
         self.margin_gate = margin_gate
         self.confidence = confidence
         self.class_share = class_share
+        self.relabel = relabel
+        self._labels: dict[bytes, tuple[Tensor, Tensor]] = {}  # of each text in this epoch
+        self._recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.guarded_batches)
 
     def weight(self, progress: Progress) -> float:
         """alpha of Eq. 13 in this epoch."""
@@ -257,19 +268,33 @@ class Student:
         return distillation_weight(progress.epoch, progress.epochs) if self.alpha is None else self.alpha
 
     def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
-        """Take the prototypes from a full pass, unless this epoch only distils."""
+        """Take prototypes and pseudo-labels from a full pass, unless this epoch only distils.
+
+        Both come from the same state of the model. Within an epoch they do not follow it: where they do, a drift of
+        all words' vectors looks like words of another class, which moves that class's prototype towards them.
+        """
         if self.weight(progress) == 1.0:
             return
-        kept: list[tuple[Tensor, Tensor]] = []
+        self._recent.clear()
         n_classes, width = head.target.vectors.shape
         moments = Moments(n_classes, width, head.target.vectors.device)
-        for output, batch in corpus():
-            moments.add(output.vectors, self._weights(output.logits))
-            if len(kept) < 20:  # batches: enough words for the guard
-                kept.append((output.vectors, batch.soft))
-        head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
-        h, p = (torch.cat(tensors) for tensors in zip(*kept))
-        self._guard(self._pseudo_labels(head, h, p)[0], p, progress)
+        texts: list[bytes] = []
+        lengths: list[int] = []
+        soft: list[Tensor] = []
+        with ArraySpool() as vectors:
+            for output, batch in corpus():
+                moments.add(output.vectors, self._weights(output.logits))
+                vectors.append(output.vectors.cpu().numpy())
+                texts.extend(batch.texts)
+                lengths.extend(output.lengths)
+                soft.append(batch.soft)
+            head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
+            far = [self._distances(head, torch.from_numpy(h).to(soft[0].device)) for h in vectors]
+        p = torch.cat(soft)
+        labels, counts = self._pseudo_labels(head, torch.cat(far), p)
+        self._guard(labels, p, f"before epoch {progress.epoch + 1}")
+        if self.relabel == "epoch":
+            self._labels = dict(zip(texts, zip(labels.split(lengths), counts.split(lengths))))
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13."""
@@ -278,35 +303,59 @@ class Student:
         losses = {"distillation": kd.detach()}
         if alpha == 1.0:
             return {"loss": kd, **losses}
-        h = output.vectors.detach()
-        labels, counts = self._pseudo_labels(head, h, batch.soft)
+        labels, counts = self._labels_of(batch) if self.relabel == "epoch" else self._relabel(head, output, batch)
         st = cross_entropy(output.logits, labels, counts)
-        head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
+        self._recent.append((output.logits.detach().argmax(dim=-1), batch.soft))
+        if len(self._recent) == self.guarded_batches:
+            found, p = (torch.cat(tensors) for tensors in zip(*self._recent))
+            self._recent.clear()
+            self._guard(found, p, f"in epoch {progress.epoch + 1}")
         changed = (labels != batch.soft.argmax(dim=-1)).float().mean()
         return {"loss": student_loss(kd, st, alpha), **losses, "self_training": st.detach(), "relabelled": changed}
+
+    def _labels_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        try:
+            of_texts = [self._labels[text] for text in batch.texts]
+        except KeyError:
+            raise ProKDError(
+                "Self-training got a text that nlp.initialize() did not see: initialize with the whole training "
+                'corpus, or set objective.relabel = "batch".'
+            ) from None
+        labels, counts = (torch.cat(tensors) for tensors in zip(*of_texts))
+        return labels, counts
+
+    def _relabel(self, head: TagHead, output: TaggerOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Label a batch as the prototypes are now, and move these."""
+        h = output.vectors.detach()
+        labelled = self._pseudo_labels(head, self._distances(head, h), batch.soft)
+        head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
+        return labelled
 
     def _weights(self, logits: Tensor) -> Tensor:
         return sharpen(torch.softmax(logits.detach(), dim=-1), self.sharpness)
 
-    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    def _distances(self, head: TagHead, h: Tensor) -> Tensor:
+        return distances(h, head.target, self.distance)
+
+    def _pseudo_labels(self, head: TagHead, far: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10), and which words count."""
-        pi = prototype_probabilities(h, head.target, self.tau_proto, prior=self.prior, distance=self.distance)
+        pi = prototype_probabilities(far, head.target, self.tau_proto, prior=self.prior)
         mix = hybrid(pi, p, self.beta)
         labels = hard_labels(mix)
         if self.margin_gate:
-            labels = margin_gate(labels, hard_labels(p), distances(h, head.target, self.distance))
+            labels = margin_gate(labels, hard_labels(p), far)
         return labels, trusted(mix, labels, self.confidence, self.class_share)
 
-    def _guard(self, labels: Tensor, p: Tensor, progress: Progress) -> None:
+    def _guard(self, labels: Tensor, p: Tensor, when: str) -> None:
+        """Stop where labels or predictions are no longer those of a student of this teacher."""
         teacher = p.argmax(dim=-1)
         agreement = float((labels == teacher).float().mean())
         entities, expected = int((labels > 0).sum()), int((teacher > 0).sum())
-        if agreement < self.least_agreement or (expected and not entities):
+        if agreement < self.least_agreement or (expected >= 20 and entities < expected / 4):
             raise ProKDError(
-                f"Training collapsed before epoch {progress.epoch + 1}: the pseudo-labels agree with the teacher on "
-                f"{agreement:.0%} of the words and call {entities} of {len(labels)} words an entity, the teacher "
-                f"{expected}. Nothing was gained from here on, so training stopped. Use a lower beta or learning "
-                "rate, or objective.self_training = false."
+                f"Training collapsed {when}: the student agrees with the teacher on {agreement:.0%} of the words and "
+                f"calls {entities} of {len(labels)} words an entity, the teacher {expected}. Nothing was gained from "
+                "here on, so training stopped. Use a lower beta or learning rate, or objective.self_training = false."
             )
 
 

@@ -170,7 +170,12 @@ class TestTeacher:
 def one_pass(output: TaggerOutput, soft: torch.Tensor):
     """A corpus of one batch."""
     plain = TaggerOutput(output.vectors.detach(), output.logits.detach(), output.lengths)
-    return lambda: iter([(plain, Batch(torch.full((len(soft),), -1), soft))])
+    return lambda: iter([(plain, batch_of(soft))])
+
+
+def batch_of(soft: torch.Tensor, text: bytes = b"text") -> Batch:
+    """A batch of one text."""
+    return Batch(torch.full((len(soft),), -1), soft, [text])
 
 
 def clusters(n: int = 30) -> tuple[TaggerOutput, torch.Tensor]:
@@ -189,7 +194,7 @@ class TestStudent:
         output, soft = make_output(8), make_soft(8)
         student, progress = make_student(self_training=False), Progress(epoch, 4, 0.0)
         student.start_epoch(head, progress, no_pass)
-        losses = student.losses(head, output, Batch(torch.full((8,), -1), soft), progress)
+        losses = student.losses(head, output, batch_of(soft), progress)
         assert set(losses) == {"loss", "distillation"}
         assert torch.equal(losses["loss"], distillation(output.logits, soft))
         assert not head.target.present().any()
@@ -198,7 +203,7 @@ class TestStudent:
         output, soft = make_output(8), make_soft(8)
         student, progress = make_student(), Progress(0, 4, 0.9)
         student.start_epoch(head, progress, no_pass)
-        losses = student.losses(head, output, Batch(torch.full((8,), -1), soft), progress)
+        losses = student.losses(head, output, batch_of(soft), progress)
         assert torch.equal(losses["loss"], distillation(output.logits, soft))
 
     def test_the_weight_falls_as_in_eq_12_or_is_fixed(self):
@@ -212,7 +217,7 @@ class TestStudent:
         output, soft = clusters()
         student, progress = make_student(alpha=alpha), Progress(2, 4, 0.0)
         student.start_epoch(head, progress, one_pass(output, soft))
-        losses = student.losses(head, output, Batch(torch.full((30,), -1), soft), progress)
+        losses = student.losses(head, output, batch_of(soft), progress)
         expected = weight * distillation(output.logits, soft) + (1 - weight) * cross_entropy(
             output.logits, torch.arange(30) % CLASSES
         )
@@ -224,7 +229,7 @@ class TestStudent:
 
     def labels(self, student, head: TagHead, output: TaggerOutput, soft: torch.Tensor) -> list[int]:
         """The pseudo-labels, read off the gradient of Eq. 11: only their logits rise."""
-        losses = student.losses(head, output, Batch(torch.full((len(soft),), -1), soft), LATER)
+        losses = student.losses(head, output, batch_of(soft), LATER)
         return gradient_of(losses["loss"], output).logits.argmin(dim=-1).tolist()
 
     def test_beta_is_the_share_of_the_prototypes(self, head):
@@ -233,7 +238,7 @@ class TestStudent:
         prototypes = [k % CLASSES for k in range(30)]
         teacher = [(k + 1) % CLASSES for k in range(30)]
         for beta, expected in ((1.0, prototypes), (0.0, teacher), (0.9, prototypes), (0.1, teacher)):
-            student = make_student(alpha=0.0, beta=beta)
+            student = make_student(alpha=0.0, beta=beta, relabel="batch")
             student.start_epoch(head, LATER, one_pass(output, soft))
             assert self.labels(student, head, output, wrong) == expected, beta
 
@@ -242,9 +247,9 @@ class TestStudent:
         doubtful = soft.clone()
         doubtful[::2] = 1 / CLASSES  # the teacher is sure of every second word
         for settings, counted in (({}, 30), ({"confidence": 0.5}, 15), ({"class_share": 0.1}, 15)):
-            student = make_student(alpha=0.0, beta=0.01, **settings)
+            student = make_student(alpha=0.0, beta=0.01, relabel="batch", **settings)
             student.start_epoch(head, LATER, one_pass(output, soft))
-            losses = student.losses(head, output, Batch(torch.full((30,), -1), doubtful), LATER)
+            losses = student.losses(head, output, batch_of(doubtful), LATER)
             moved = gradient_of(losses["loss"], output).logits.abs().sum(dim=-1) > 0
             assert int(moved.sum()) == counted, settings
             assert moved[1::2].all()
@@ -253,7 +258,7 @@ class TestStudent:
         output, soft = clusters()
         wrong = soft.roll(1, dims=-1)
         prototypes, teacher = [k % CLASSES for k in range(30)], [(k + 1) % CLASSES for k in range(30)]
-        student = make_student(alpha=0.0, beta=1.0, margin_gate=True)
+        student = make_student(alpha=0.0, beta=1.0, margin_gate=True, relabel="batch")
         student.start_epoch(head, LATER, one_pass(output, soft))
         found = self.labels(student, head, output, wrong)
         kept = [label == p for label, p in zip(found, prototypes)]
@@ -263,20 +268,17 @@ class TestStudent:
     def test_the_reduction_of_eq_2(self, head):
         output, soft = make_output(8), make_soft(8)
         losses = [
-            make_student(self_training=False, reduction=reduction).losses(
-                head, output, Batch(torch.full((8,), -1), soft), LATER
-            )["loss"]
+            make_student(self_training=False, reduction=reduction).losses(head, output, batch_of(soft), LATER)["loss"]
             for reduction in ("sum", "mean")
         ]
         assert_close(losses[0], CLASSES * losses[1])
 
     def test_the_teacher_is_left_out_with_beta_1(self, head):
         output, soft = clusters()
-        student = make_student(alpha=0.0, beta=1.0)
+        student = make_student(alpha=0.0, beta=1.0, relabel="batch")
         student.start_epoch(head, LATER, one_pass(output, soft))
-        batches = [Batch(torch.full((30,), -1), p) for p in (soft, make_soft(30), make_soft(30, seed=5))]
-        values = [float(student.losses(head, output, batch, LATER)["self_training"]) for batch in batches]
-        assert values[0] == values[1] == values[2]
+        found = [self.labels(student, head, output, p) for p in (soft, make_soft(30), make_soft(30, seed=5))]
+        assert found[0] == found[1] == found[2]
 
     def test_the_prior_prefers_frequent_classes(self, head):
         # one word of class 1 for every ten of class 0, and a word exactly half-way between them
@@ -288,7 +290,9 @@ class TestStudent:
         between = leaf(TaggerOutput(torch.tensor([[1.01, 0.0, 0.0, 0.0]]), torch.zeros(1, CLASSES), [1]))
         found = {}
         for prior in (True, False):
-            student = make_student(alpha=0.0, beta=1.0, prior=prior, distance="euclidean", tau_proto=2.0)
+            student = make_student(
+                alpha=0.0, beta=1.0, prior=prior, distance="euclidean", tau_proto=2.0, relabel="batch"
+            )
             student.start_epoch(head, LATER, one_pass(output, soft))
             found[prior] = self.labels(student, head, between, torch.full((1, CLASSES), 1 / 3))
         assert found == {True: [0], False: [1]}
@@ -311,29 +315,86 @@ class TestStudent:
 
     def test_a_batch_moves_the_prototypes_by_gamma(self, head):
         output, soft = clusters()
-        student = make_student(gamma=0.25)
+        student = make_student(gamma=0.25, relabel="batch")
         student.start_epoch(head, LATER, one_pass(output, soft))
         before = head.target.prototypes()
         moved = leaf(TaggerOutput(output.vectors.detach() + 4.0, output.logits.detach(), output.lengths))
-        student.losses(head, moved, Batch(torch.full((30,), -1), soft), LATER)
+        student.losses(head, moved, batch_of(soft), LATER)
         assert_close(head.target.prototypes(), before + 1.0)
+
+    def test_each_text_keeps_the_label_of_the_full_pass_for_an_epoch(self, head):
+        output, soft = clusters()
+        texts = [b"one", b"two", b"three"]
+        plain = TaggerOutput(output.vectors.detach(), output.logits.detach(), [5, 10, 15])
+        student = make_student(alpha=0.0)
+        student.start_epoch(head, LATER, lambda: iter([(plain, Batch(torch.full((30,), -1), soft, texts))]))
+        before = head.target.prototypes()
+        # one text and another, in a batch of a model that has changed since
+        moved = leaf(TaggerOutput(torch.zeros(20, WIDTH), torch.zeros(20, CLASSES), [15, 5]))
+        batch = Batch(torch.full((20,), -1), torch.cat([soft[15:], soft[:5]]), [b"three", b"one"])
+        losses = student.losses(head, moved, batch, LATER)
+        found = gradient_of(losses["loss"], moved).logits.argmin(dim=-1).tolist()
+        assert found == [k % CLASSES for k in [*range(15, 30), *range(5)]]
+        assert torch.equal(head.target.prototypes(), before)
+
+    def test_the_surest_words_are_those_of_the_whole_corpus(self, head):
+        output, soft = clusters(60)
+        doubtful = soft.clone()
+        doubtful[30:] = 0.9 * soft[30:] + 0.1 / CLASSES  # the second text
+
+        def halves():
+            for i in range(2):
+                half = slice(30 * i, 30 * i + 30)
+                plain = TaggerOutput(output.vectors.detach()[half], output.logits.detach()[half], [30])
+                yield plain, batch_of(doubtful[half], bytes([i]))
+
+        student = make_student(alpha=0.0, beta=1e-6, class_share=0.5)
+        student.start_epoch(head, LATER, halves)
+        losses = []
+        for i in range(2):
+            flat = leaf(TaggerOutput(torch.zeros(30, WIDTH), torch.zeros(30, CLASSES), [30]))
+            losses.append(float(student.losses(head, flat, batch_of(soft[:30], bytes([i])), LATER)["self_training"]))
+        assert losses[0] > 1.0
+        assert losses[1] == 0.0
+
+    def test_a_text_that_the_full_pass_did_not_see_is_an_error(self, head):
+        output, soft = clusters()
+        student = make_student()
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        with pytest.raises(ProKDError, match=r"initialize\(\) did not see"):
+            student.losses(head, output, batch_of(soft, b"another"), LATER)
 
     def test_labels_far_from_the_teachers_stop_training(self, head):
         output, soft = clusters()
-        with pytest.raises(ProKDError, match=r"collapsed before epoch 2.*agree with the teacher on 0%"):
+        with pytest.raises(ProKDError, match=r"collapsed before epoch 2.*agrees with the teacher on 0%"):
             make_student(beta=1.0).start_epoch(head, LATER, one_pass(output, soft.roll(1, dims=-1)))
 
     def test_labels_without_entities_stop_training(self, head):
         # the student calls every word O; the teacher sees one entity in twenty words
-        output = leaf(TaggerOutput(make_output(20).vectors.detach(), 9.0 * ONE_HOT[[0] * 20], [20]))
-        soft = torch.softmax(5.0 * ONE_HOT[[0] * 19 + [1]], dim=-1)
-        with pytest.raises(ProKDError, match=r"call 0 of 20 words an entity, the teacher 1"):
+        output = leaf(TaggerOutput(make_output(400).vectors.detach(), 9.0 * ONE_HOT[[0] * 400], [400]))
+        soft = torch.softmax(5.0 * ONE_HOT[([0] * 19 + [1]) * 20], dim=-1)
+        with pytest.raises(ProKDError, match=r"calls 0 of 400 words an entity, the teacher 20"):
             make_student(beta=1.0).start_epoch(head, LATER, one_pass(output, soft))
+
+    @pytest.mark.parametrize("relabel", ["epoch", "batch"])
+    def test_predictions_that_leave_the_teachers_stop_training_within_an_epoch(self, head, relabel):
+        output, soft = clusters()
+        student = make_student(relabel=relabel)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        astray = leaf(TaggerOutput(output.vectors.detach(), output.logits.detach().roll(1, dims=-1), [30]))
+        for _ in range(19):
+            student.losses(head, astray, batch_of(soft), LATER)
+        with pytest.raises(ProKDError, match=r"collapsed in epoch 2.*agrees with the teacher on 0%"):
+            student.losses(head, astray, batch_of(soft), LATER)
 
     def test_a_text_without_entities_is_no_collapse(self, head):
         output = leaf(TaggerOutput(make_output(20).vectors.detach(), 9.0 * ONE_HOT[[0] * 20], [20]))
-        make_student().start_epoch(head, LATER, one_pass(output, torch.softmax(5.0 * ONE_HOT[[0] * 20], dim=-1)))
+        soft = torch.softmax(5.0 * ONE_HOT[[0] * 20], dim=-1)
+        student = make_student()
+        student.start_epoch(head, LATER, one_pass(output, soft))
         assert head.target.present().tolist() == [True, False, False]
+        for _ in range(40):
+            student.losses(head, output, batch_of(soft), LATER)
 
 
 def test_objectives_resolve_from_a_config():

@@ -189,19 +189,17 @@ def distances(h: Tensor, bank: PrototypeBank, distance: Distance) -> Tensor:
     return torch.cdist(h @ bank.unit.T, prototypes @ bank.unit.T)
 
 
-def prototype_probabilities(
-    h: Tensor, bank: PrototypeBank, tau: float, *, prior: bool = True, distance: Distance = "mahalanobis"
-) -> Tensor:
+def prototype_probabilities(d: Tensor, bank: PrototypeBank, tau: float, *, prior: bool = True) -> Tensor:
     """Class probabilities from distances: pi_k = softmax_k(log prior_k - ||h - C_k|| / tau) (Eq. 8).
 
     The paper prints it without the prior and so takes nine classes for equally likely where nine of ten
     words are O.
 
-    h (Tensor): [n_words, width].
+    d (Tensor): [n_words, n_classes], the distances ||h - C_k|| from the bank's prototypes.
     tau (float): Temperature (tau 2 in the paper).
     RETURNS (Tensor): [n_words, n_classes]; classes without a prototype have probability 0.
     """
-    scores = -distances(h, bank, distance).masked_fill(~bank.present(), torch.inf) / tau
+    scores = -d.masked_fill(~bank.present(), torch.inf) / tau
     if prior:
         scores = scores + bank.prior().clamp_min(1e-12).log()
     return torch.softmax(scores, dim=-1)

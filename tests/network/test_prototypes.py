@@ -219,7 +219,7 @@ def test_one_word_again_and_again_has_no_scatter_and_still_a_unit(distance):
         moments.add(h, torch.eye(3))
     bank = PrototypeBank(3, 16)
     bank.reset(moments.sums, measuring_unit(moments.within_class_covariance(), distance))
-    assert prototype_probabilities(h, bank, 0.7, distance=distance).argmax(dim=-1).tolist() == [0, 1, 2]
+    assert prototype_probabilities(distances(h, bank, distance), bank, 0.7).argmax(dim=-1).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("distance", ["mahalanobis", "euclidean", "cosine"])
@@ -228,7 +228,7 @@ def test_probabilities_do_not_depend_on_the_encoders_scale(distance):
         moments = moments_of(h, GOLD)
         bank = PrototypeBank(2, 2)
         bank.reset(moments.sums, measuring_unit(moments.within_class_covariance(), distance))
-        return prototype_probabilities(h, bank, 0.7, distance=distance)
+        return prototype_probabilities(distances(h, bank, distance), bank, 0.7)
 
     shifted = SCATTERED + 1.0  # cosine knows no zero vector
     assert_close(probabilities(shifted), probabilities(100 * shifted), atol=1e-4, rtol=0.0)
@@ -238,31 +238,35 @@ WORD = torch.tensor([[0.0, 0.0]])
 TWO = [[0.0, 2.0], [0.0, -6.0]]  # at distances 1 and 3, halved by the unit
 
 
+def probabilities_of(word: torch.Tensor, bank: PrototypeBank, tau: float, **settings) -> torch.Tensor:
+    return prototype_probabilities(distances(word, bank, "mahalanobis"), bank, tau, **settings)
+
+
 def half_unit(bank: PrototypeBank) -> PrototypeBank:
     bank.unit.mul_(0.5)
     return bank
 
 
 def test_prototype_probabilities_as_printed_eq_8():
-    pi = prototype_probabilities(WORD, half_unit(bank_of(TWO, [0.2, 0.8])), 2.0, prior=False)
+    pi = probabilities_of(WORD, half_unit(bank_of(TWO, [0.2, 0.8])), 2.0, prior=False)
     # distances over tau: 0.5 and 1.5; 1 / (1 + e^-1) = 0.7310586
     assert_close(pi, torch.tensor([[0.7310586, 0.2689414]]))
 
 
 def test_prototype_probabilities_with_the_prior_eq_8():
-    pi = prototype_probabilities(WORD, half_unit(bank_of(TWO, [0.2, 0.8])), 1.0)
+    pi = probabilities_of(WORD, half_unit(bank_of(TWO, [0.2, 0.8])), 1.0)
     # 0.2 e^-1 = 0.0735759, 0.8 e^-3 = 0.0398297; 0.0735759 / 0.1134056 = 0.6487855
     assert_close(pi, torch.tensor([[0.6487855, 0.3512145]]), atol=1e-6, rtol=0.0)
 
 
 def test_a_class_without_a_prototype_has_no_probability():
-    pi = prototype_probabilities(WORD, bank_of([*TWO, [0.0, 0.0]], [0.2, 0.8, 0.0]), 0.5, prior=False)
+    pi = probabilities_of(WORD, bank_of([*TWO, [0.0, 0.0]], [0.2, 0.8, 0.0]), 0.5, prior=False)
     assert pi[0, 2] == 0.0  # though its zero vector would be nearest
     assert_close(pi.sum(), torch.tensor(1.0))
 
 
 def test_far_words_still_have_probabilities():
-    pi = prototype_probabilities(torch.tensor([[1e6, 0.0]]), bank_of(TWO, [0.2, 0.8]), 1e-3)
+    pi = probabilities_of(torch.tensor([[1e6, 0.0]]), bank_of(TWO, [0.2, 0.8]), 1e-3)
     assert torch.isfinite(pi).all()
 
 
