@@ -12,6 +12,7 @@ from typing import Any, Optional
 import numpy as np
 import torch
 from spacy import util
+from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
@@ -25,7 +26,7 @@ from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
-from .shims import clip_together
+from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels
 from .training_data import gold_classes
 
@@ -205,6 +206,24 @@ class ProKDNer(TrainablePipe):
                 f"{', '.join(self.labels)}. Convert and label again, or train a new teacher."
             )
         self.model.from_disk(folder / "model")
+        load_weights(self.model, folder)
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the pipe; the weights of torch modules are a file of their own, which loads without being copied."""
+        with weights_apart(self.model):
+            super().to_disk(path, exclude=exclude)
+        if "model" not in exclude:
+            save_weights(self.model, Path(path))
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> ProKDNer:
+        """Load the pipe from `to_disk`.
+
+        RAISES (ProKDError): If the weights are missing or not those of this pipe.
+        """
+        super().from_disk(path, exclude=exclude)
+        if "model" not in exclude:
+            load_weights(self.model, Path(path))
+        return self
 
     def predict(self, docs: Iterable[Doc]) -> list[np.ndarray]:
         """Find the probabilities of the tags.
@@ -321,7 +340,8 @@ class ProKDNer(TrainablePipe):
         if not self.objective.needs_soft_labels:
             return Batch(classes, None)
         soft = np.concatenate([get_soft_labels(example.reference, len(self.tags)) for example in examples])
-        return Batch(classes, torch.from_numpy(soft).to(device))
+        texts = [example.predicted.to_array(ORTH).tobytes() for example in examples]
+        return Batch(classes, torch.from_numpy(soft).to(device), texts)
 
 
 def get_span_score(span: Span) -> float | None:

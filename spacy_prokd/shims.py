@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -13,6 +14,12 @@ import torch
 from thinc.api import Model, Optimizer, get_torch_default_device
 from thinc.shims import Shim
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .errors import ProKDError
+from .files import atomic_file
+
+WEIGHTS = "weights.safetensors"
 
 
 class TorchShim(Shim):
@@ -30,6 +37,8 @@ class TorchShim(Shim):
         super().__init__(None)
         self._build = build
         self._is_finite: bool | None = None  # the gradients of this step; not looked at yet
+        self._is_clipped = False  # they are, together with those of other modules
+        self.weights_apart = False  # `to_bytes` leaves the weights to `save_weights`
 
     @property
     def module(self) -> nn.Module | None:
@@ -84,16 +93,15 @@ class TorchShim(Shim):
 
     def drop_gradients(self) -> None:
         """Forget the gradients of this step."""
-        self._is_finite = None
+        self._is_finite, self._is_clipped = None, False
         if self._model is not None:
             self._model.zero_grad()
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the parameters that have a gradient."""
-        parameters = self.parameters_with_gradient()
-        if parameters and self.unscale():
-            if optimizer.grad_clip:
-                nn.utils.clip_grad_norm_(parameters, optimizer.grad_clip)
+        if self.parameters_with_gradient() and self.unscale():
+            if optimizer.grad_clip and not self._is_clipped:
+                _clip([self], optimizer.grad_clip)
             self._step(optimizer)
         self.drop_gradients()
 
@@ -123,21 +131,92 @@ class TorchShim(Shim):
         if self._model is not None:
             self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
+    def weights(self) -> dict[str, Tensor]:
+        """The module's parameters and buffers, on the CPU; none before the model is initialised or loaded."""
+        if self._model is None:
+            return {}
+        return {name: value.detach().cpu().contiguous() for name, value in self._model.state_dict().items()}
+
+    def set_weights(self, weights: dict[str, Tensor]) -> None:
+        """Make these tensors the module's own; they are not copied."""
+        module = self._model
+        module.load_state_dict(weights, assign=True)
+        self.module = module
+
     def to_bytes(self) -> bytes:
         """Config and weights; the weights are safetensors, so loading them runs no code."""
         if self._model is None:
             return srsly.msgpack_dumps(None)
-        state = {name: value.detach().cpu().contiguous() for name, value in self._model.state_dict().items()}
-        return srsly.msgpack_dumps({"config": self._model.config, "weights": safetensors.torch.save(state)})
+        weights = None if self.weights_apart else safetensors.torch.save(self.weights())
+        return srsly.msgpack_dumps({"config": self._model.config, "weights": weights})
 
     def from_bytes(self, data: bytes) -> TorchShim:
         """Rebuild the module from `to_bytes`."""
         message = srsly.msgpack_loads(data)
         if message is not None:
-            module = self._build(message["config"])
-            module.load_state_dict(safetensors.torch.load(message["weights"]))
-            self.module = module
+            with _NoRandomValues():
+                self.module = self._build(message["config"])
+            if message["weights"] is not None:
+                self.set_weights(safetensors.torch.load(message["weights"]))
         return self
+
+
+class _NoRandomValues(TorchFunctionMode):
+    """Leave new weights as the memory was: saved ones take their place, and drawing 100 million takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def weights_apart(model: Model) -> Iterator[None]:
+    """While this lasts, a model's bytes have all but the weights of its torch modules."""
+    shims = _torch_shims(model)
+    for shim in shims:
+        shim.weights_apart = True
+    try:
+        yield
+    finally:
+        for shim in shims:
+            shim.weights_apart = False
+
+
+def save_weights(model: Model, folder: Path) -> None:
+    """Write the weights of all torch modules of a model as one safetensors file, whole or not at all.
+
+    A file that is being read (`load_weights`) keeps its content for the reader.
+    """
+    shims = enumerate(_torch_shims(model))
+    weights = {f"{i}.{name}": value for i, shim in shims for name, value in shim.weights().items()}
+    with atomic_file(folder / WEIGHTS) as temporary:
+        safetensors.torch.save_file(weights, temporary)
+
+
+def load_weights(model: Model, folder: Path) -> None:
+    """Give the torch modules of a model the weights of `save_weights`.
+
+    The file is mapped into memory, so that only what is used of it is read, once for all processes.
+
+    RAISES (ProKDError): If the file is missing, damaged, or of another model.
+    """
+    try:
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        for i, shim in enumerate(_torch_shims(model)):
+            own = {name: value for name, value in weights.items() if name.startswith(f"{i}.")}
+            if shim.module is not None:
+                shim.set_weights({name.removeprefix(f"{i}."): value for name, value in own.items()})
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ProKDError(
+            f"{folder / WEIGHTS} does not hold the weights of this pipeline: {str(error).splitlines()[0]} "
+            "Copy its folder again, or train it again."
+        ) from error
+
+
+def _torch_shims(model: Model) -> list[TorchShim]:
+    return [shim for node in model.walk() for shim in node.shims if isinstance(shim, TorchShim)]
 
 
 def clip_together(model: Model, max_norm: float) -> None:
@@ -146,13 +225,18 @@ def clip_together(model: Model, max_norm: float) -> None:
     model (Model): Has TorchShims; what else has parameters is Thinc's own business.
     max_norm (float): Of all gradients taken together; 0 for no bound.
     """
-    shims = [shim for node in model.walk() for shim in node.shims if isinstance(shim, TorchShim)]
-    stepped = [shim for shim in shims if shim.parameters_with_gradient()]
+    stepped = [shim for shim in _torch_shims(model) if shim.parameters_with_gradient()]
     if not all([shim.unscale() for shim in stepped]):
         for shim in stepped:
             shim.drop_gradients()
     elif max_norm:
-        nn.utils.clip_grad_norm_([p for shim in stepped for p in shim.parameters_with_gradient()], max_norm)
+        _clip(stepped, max_norm)
+
+
+def _clip(shims: list[TorchShim], max_norm: float) -> None:
+    nn.utils.clip_grad_norm_([p for shim in shims for p in shim.parameters_with_gradient()], max_norm)
+    for shim in shims:
+        shim._is_clipped = True
 
 
 def _use_one_thread() -> None:

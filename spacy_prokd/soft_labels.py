@@ -17,6 +17,7 @@ from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
 from .progress import progress_bar
+from .shims import WEIGHTS
 
 SOFT_KEY = "prokd_soft"
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
@@ -123,9 +124,8 @@ def _average(pipelines: Sequence[Language], docs: Sequence[Doc]) -> Iterator[np.
 
 def _fingerprint(path: Path) -> list[object]:
     """Tells whether a teacher or corpus is the one that earlier shards were made with."""
-    file = path / "prokd_ner" / "model" if path.is_dir() else path
-    stat = file.stat()
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+    files = [path / "prokd_ner" / name for name in ("model", WEIGHTS)] if path.is_dir() else [path]
+    return [str(path), *([file.stat().st_size, file.stat().st_mtime_ns] for file in files)]
 
 
 def _forget_if_changed(output: Path, settings: dict[str, object]) -> None:

@@ -16,9 +16,18 @@ from torch.testing import assert_close
 from transformers import AutoModel
 
 from spacy_prokd.encoder_loading import read_encoder
+from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.encoder import WordEncoder
 from spacy_prokd.network.head import TagHead
-from spacy_prokd.shims import TorchShim, clip_together, parameter_groups
+from spacy_prokd.shims import (
+    WEIGHTS,
+    TorchShim,
+    clip_together,
+    load_weights,
+    parameter_groups,
+    save_weights,
+    weights_apart,
+)
 
 
 class Small(nn.Module):
@@ -208,6 +217,92 @@ def test_damaged_bytes_are_an_error(shim):
     message["weights"] = message["weights"][:-4]
     with pytest.raises(Exception, match=r"(?i)metadata|incomplete|header"):
         TorchShim(build).from_bytes(srsly.msgpack_dumps(message))
+
+
+def test_loading_draws_no_random_values(shim):
+    data = shim.to_bytes()
+    before = torch.get_rng_state()
+    TorchShim(build).from_bytes(data)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def make_pair(width: int = 3) -> Model:
+    """A model of two modules of the same kind."""
+    layers = []
+    for _ in range(2):
+        shim = TorchShim(build)
+        shim.module = Small(width)
+        layers.append(Model("small", lambda model, X, is_train: (X, lambda d: d), shims=[shim]))
+    return Model("pair", lambda model, X, is_train: (X, lambda d: d), layers=layers)
+
+
+def predictions(model: Model) -> list[torch.Tensor]:
+    return [layer.shims[0].predict(X) for layer in model.layers]
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A model, its bytes without weights, and the folder where these are."""
+    model = make_pair()
+    with weights_apart(model):
+        data = model.to_bytes()
+    save_weights(model, tmp_path)
+    return model, data, tmp_path
+
+
+def test_weights_come_back_from_a_file_of_their_own(pair):
+    model, data, folder = pair
+    assert len(data) < len(model.to_bytes()) - 100
+    names = {f"{i}.{name}" for i in range(2) for name in ("linear.weight", "linear.bias", "frozen")}
+    assert set(safetensors.torch.load_file(folder / WEIGHTS)) == names
+    assert [path.name for path in folder.iterdir()] == [WEIGHTS]
+    assert (folder / WEIGHTS).stat().st_mode & 0o777 == 0o644
+    other = make_pair().from_bytes(data)
+    load_weights(other, folder)
+    assert all(torch.equal(one, two) for one, two in zip(predictions(model), predictions(other), strict=True))
+    assert not other.layers[0].shims[0].module.frozen.requires_grad
+
+
+def test_a_model_may_be_saved_over_the_file_it_was_loaded_from_and_training_leaves_the_file(pair):
+    _model, data, folder = pair
+    other = make_pair().from_bytes(data)
+    load_weights(other, folder)
+    written = (folder / WEIGHTS).read_bytes()
+    take_gradient(other.layers[0].shims[0], torch.ones(2, 2))
+    other.finish_update(Adam(0.1))
+    assert (folder / WEIGHTS).read_bytes() == written
+    expected = predictions(other)
+    save_weights(other, folder)
+    assert (folder / WEIGHTS).read_bytes() != written
+    assert all(torch.equal(one, two) for one, two in zip(predictions(other), expected, strict=True))
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def of_another(path):
+    save_weights(make_pair(width=4), path.parent)
+
+
+def of_less(path):
+    weights = safetensors.torch.load_file(path)
+    safetensors.torch.save_file({name: value for name, value in weights.items() if name[0] == "0"}, path)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), damage, of_another, of_less])
+def test_missing_or_wrong_weights_are_one_error_that_names_the_file(pair, spoil):
+    _model, data, folder = pair
+    spoil(folder / WEIGHTS)
+    with pytest.raises(ProKDError, match=WEIGHTS):
+        load_weights(make_pair().from_bytes(data), folder)
+
+
+def test_a_model_without_modules_has_a_file_without_weights(tmp_path):
+    model: Model = Model("none", lambda model, X, is_train: (X, lambda d: d), shims=[TorchShim(build)])
+    save_weights(model, tmp_path)
+    load_weights(model, tmp_path)
+    assert model.shims[0].module is None
 
 
 def test_a_copy_of_a_model_is_stepped_by_itself(shim):

@@ -113,8 +113,7 @@ class WordEncoder(nn.Module):
         if not micro_batches:
             return torch.zeros(0, self.width, device=self.device)
         if can_be_packed:
-            pieces = self._packed()(micro_batches)
-            vectors = [x[first_pieces(batch)].float() for x, batch in zip(pieces, micro_batches)]
+            vectors = [x.float() for x in self._packed()(micro_batches)]
         else:
             with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
                 vectors = [self._encode(batch) for batch in micro_batches]

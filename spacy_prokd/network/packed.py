@@ -2,7 +2,8 @@
 
 The same function as Hugging Face's modules compute, with their own weights: the pieces of all windows stand
 in one matrix, activations have one precision (autocast switches at each operation), and query, key and
-value are one product. Only attention sees windows, those of similar length at once.
+value are one product. Only attention sees windows, those of similar length at once. The last layer's other
+products are computed for the pieces that are read, each word's first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .pieces import Window
+from .pieces import Window, first_pieces
 
 _KNOWN = ("bert", "roberta", "xlm-roberta", "camembert")
 _SHORTEST = 0.7  # of the longest window of a group: less padding makes more groups
@@ -81,7 +82,7 @@ class PackedEncoder:
     def __call__(self, batches: Sequence[Sequence[Window]]) -> list[Tensor]:
         """Encode batches of windows, each sorted by length.
 
-        RETURNS (list[Tensor]): `dtype` [n_pieces, width] for each batch, the windows' pieces one after the other.
+        RETURNS (list[Tensor]): `dtype` [n_words, width] for each batch, the vectors of its words' first pieces.
         """
         weights = [self._weights(i) for i in range(len(self.layers))]  # cast once for all batches
         return [self._encode(windows, weights) for windows in batches]
@@ -89,8 +90,11 @@ class PackedEncoder:
     def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
         x = self._embed(windows)
         groups = group_windows([len(window.ids) for window in windows], self.dtype)
+        read = first_pieces(windows)
         for layer, weight in zip(self.layers, weights):
             attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
+            if layer is self.layers[-1]:
+                attended, x = _Gather.apply(attended, read), _Gather.apply(x, read)
             attended = layer.attention.output.dropout(functional.linear(attended, *weight.attention_output))
             x = self._norm(attended + x, weight.attention_norm)
             inner = functional.gelu(functional.linear(x, *weight.up))
