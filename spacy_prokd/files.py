@@ -26,6 +26,8 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
+        for path in temporary.rglob("*"):  # safetensors writes files that only their owner may read
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if destination.exists():
             shutil.rmtree(destination)
         os.replace(temporary, destination)
@@ -75,7 +77,7 @@ class ArraySpool:
 
     def append(self, array: np.ndarray) -> None:
         """Write an array behind the others."""
-        np.save(self._file, array)
+        np.save(self._file, array, allow_pickle=False)
         self._n_arrays += 1
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import spacy
 import torch
 from conftest import LABELS, SOURCE, read_tagged, to_examples
@@ -161,6 +162,21 @@ def test_serialisation_before_initialize(slot, source_examples, tmp_path):
         initialize(other, source_examples, encoder)
         assert pipe.labels == tuple(LABELS)
         assert learn(other, source_examples, steps=1)["prokd_ner"] > 0
+
+
+def test_the_weights_are_a_file_of_their_own(trained, tmp_path):
+    trained.to_disk(tmp_path / "saved")
+    folder = tmp_path / "saved" / "prokd_ner"
+    assert safetensors.torch.load_file(folder / "weights.safetensors")
+    trained.get_pipe("prokd_ner").to_disk(tmp_path / "bare", exclude=["model"])
+    bare = {path.name for path in (tmp_path / "bare").iterdir()}
+    assert "cfg" in bare and not bare & {"model", "weights.safetensors"}
+    before = weights(trained)
+    trained.get_pipe("prokd_ner").from_disk(tmp_path / "bare", exclude=["model"])
+    assert weights(trained) == before
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ProKDError, match=r"prokd_ner.weights\.safetensors does not hold the weights"):
+        spacy.load(tmp_path / "saved")
 
 
 def test_a_loaded_pipeline_learns_on(trained, source_examples, tmp_path):
