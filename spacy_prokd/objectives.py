@@ -227,6 +227,7 @@ class Student:
 
     needs_soft_labels = True
     least_agreement = 0.75  # with the teacher; far below it, prototypes chase their own labels
+    least_entities = 0.25  # of those that the teacher finds
     guarded_batches = 20  # which the guard looks at together: a few hundred entities
 
     def __init__(
@@ -351,7 +352,7 @@ class Student:
         teacher = p.argmax(dim=-1)
         agreement = float((labels == teacher).float().mean())
         entities, expected = int((labels > 0).sum()), int((teacher > 0).sum())
-        if agreement < self.least_agreement or (expected >= 20 and entities < expected / 4):
+        if agreement < self.least_agreement or (expected >= 20 and entities < self.least_entities * expected):
             raise ProKDError(
                 f"Training collapsed {when}: the student agrees with the teacher on {agreement:.0%} of the words and "
                 f"calls {entities} of {len(labels)} words an entity, the teacher {expected}. Nothing was gained from "
