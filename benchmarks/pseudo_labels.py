@@ -18,7 +18,6 @@ import spacy
 import torch
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from spacy.tokens import Doc
 from spacy.util import minibatch
@@ -35,6 +34,7 @@ from spacy_prokd.network.prototypes import (
     prototype_probabilities,
     sharpen,
 )
+from spacy_prokd.progress import progress_bar
 
 TAUS = (0.5, 0.7, 0.9)  # the paper's range
 BETA = 0.8
@@ -43,9 +43,10 @@ BETA = 0.8
 def read(nlp: spacy.Language, docs: list[Doc], name: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Word vectors and probabilities of each batch."""
     model = nlp.get_pipe("prokd_ner").model
-    for batch in track(list(minibatch(docs, 256)), description=name):
-        output = model.predict(batch)
-        yield output.vectors, torch.softmax(output.logits, dim=-1)
+    with progress_bar() as progress:  # on stderr: stdout may be JSON
+        for batch in progress.track(list(minibatch(docs, 256)), description=name):
+            output = model.predict(batch)
+            yield output.vectors, torch.softmax(output.logits, dim=-1)
 
 
 def entity_f1(docs: list[Doc], probabilities: Tensor, labels: tuple[str, ...]) -> dict[str, float]:
