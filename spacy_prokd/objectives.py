@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
@@ -260,7 +259,7 @@ class Student:
         self.class_share = class_share
         self.relabel = relabel
         self._labels: dict[bytes, tuple[Tensor, Tensor]] = {}  # of each text in this epoch
-        self._recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.guarded_batches)
+        self._recent: list[tuple[Tensor, Tensor]] = []  # predictions and the teacher's, since the guard looked
 
     def weight(self, progress: Progress) -> float:
         """alpha of Eq. 13 in this epoch."""
@@ -278,7 +277,8 @@ class Student:
             return
         self._recent.clear()
         n_classes, width = head.target.vectors.shape
-        moments = Moments(n_classes, width, head.target.vectors.device)
+        device = head.target.vectors.device
+        moments = Moments(n_classes, width, device)
         texts: list[bytes] = []
         lengths: list[int] = []
         soft: list[Tensor] = []
@@ -290,7 +290,7 @@ class Student:
                 lengths.extend(output.lengths)
                 soft.append(batch.soft)
             head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
-            far = [self._distances(head, torch.from_numpy(h).to(soft[0].device)) for h in vectors]
+            far = [self._distances(head, torch.from_numpy(h).to(device)) for h in vectors]
         p = torch.cat(soft)
         labels, counts = self._pseudo_labels(head, torch.cat(far), p)
         self._guard(labels, p, f"before epoch {progress.epoch + 1}")
@@ -310,7 +310,7 @@ class Student:
         if len(self._recent) == self.guarded_batches:
             found, p = (torch.cat(tensors) for tensors in zip(*self._recent))
             self._recent.clear()
-            self._guard(found, p, f"in epoch {progress.epoch + 1}")
+            self._guard(found, p, f"in epoch {progress.epoch + 1}", fewest=20)
         changed = (labels != batch.soft.argmax(dim=-1)).float().mean()
         return {"loss": student_loss(kd, st, alpha), **losses, "self_training": st.detach(), "relabelled": changed}
 
@@ -347,12 +347,15 @@ class Student:
             labels = margin_gate(labels, hard_labels(p), far)
         return labels, trusted(mix, labels, self.confidence, self.class_share)
 
-    def _guard(self, labels: Tensor, p: Tensor, when: str) -> None:
-        """Stop where labels or predictions are no longer those of a student of this teacher."""
+    def _guard(self, labels: Tensor, p: Tensor, when: str, fewest: int = 1) -> None:
+        """Stop where labels or predictions are no longer those of a student of this teacher.
+
+        fewest (int): Entities of the teacher by which the student's can be judged.
+        """
         teacher = p.argmax(dim=-1)
         agreement = float((labels == teacher).float().mean())
         entities, expected = int((labels > 0).sum()), int((teacher > 0).sum())
-        if agreement < self.least_agreement or (expected >= 20 and entities < self.least_entities * expected):
+        if agreement < self.least_agreement or (expected >= fewest and entities < self.least_entities * expected):
             raise ProKDError(
                 f"Training collapsed {when}: the student agrees with the teacher on {agreement:.0%} of the words and "
                 f"calls {entities} of {len(labels)} words an entity, the teacher {expected}. Nothing was gained from "
