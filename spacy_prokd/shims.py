@@ -139,9 +139,8 @@ class TorchShim(Shim):
 
     def set_weights(self, weights: dict[str, Tensor]) -> None:
         """Make these tensors the module's own; they are not copied."""
-        module = self._model
-        module.load_state_dict(weights, assign=True)
-        self.module = module
+        self._model.load_state_dict(weights, assign=True)
+        self.module = self._model  # goes to its device
 
     def to_bytes(self) -> bytes:
         """Config and weights; the weights are safetensors, so loading them runs no code."""

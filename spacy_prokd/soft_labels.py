@@ -125,7 +125,7 @@ def _average(pipelines: Sequence[Language], docs: Sequence[Doc]) -> Iterator[np.
 def _fingerprint(path: Path) -> list[object]:
     """Tells whether a teacher or corpus is the one that earlier shards were made with."""
     files = [path / "prokd_ner" / name for name in ("model", WEIGHTS)] if path.is_dir() else [path]
-    return [str(path), *([file.stat().st_size, file.stat().st_mtime_ns] for file in files)]
+    return [str(path), *([stat.st_size, stat.st_mtime_ns] for stat in map(Path.stat, files))]
 
 
 def _forget_if_changed(output: Path, settings: dict[str, object]) -> None:
