@@ -20,7 +20,8 @@ from torch.nn import functional
 from .pieces import Window, first_pieces
 
 _KNOWN = ("bert", "roberta", "xlm-roberta", "camembert")
-_SHORTEST = 0.7  # of the longest window of a group: less padding makes more groups
+_SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
+_LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
 
 
 class _Affine(NamedTuple):
@@ -31,7 +32,7 @@ class _Affine(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """One transformer layer's weights; layer norms follow their sublayer."""
+    """One transformer layer's weights, queries scaled for attention; layer norms follow their sublayer."""
 
     query_key_value: _Affine
     attention_output: _Affine
@@ -48,15 +49,17 @@ class Group(NamedTuple):
     end (int): Where they end.
     n_windows (int): How many windows.
     length (int): Of the longest.
-    places (Tensor | None): int64 [end - start], where each piece stands in [n_windows * length]; None if nothing
+    pieces (Tensor | None): int64 [n_windows * length], the piece at each place, any one at padding; None if nothing
         is padded.
-    mask (Tensor | None): [n_windows, 1, 1, length], -inf at padding.
+    places (Tensor | None): int64 [end - start], the place of each piece.
+    mask (Tensor | None): float32 [n_windows, 1, 1, length], -inf at padding.
     """
 
     start: int
     end: int
     n_windows: int
     length: int
+    pieces: Tensor | None
     places: Tensor | None
     mask: Tensor | None
 
@@ -89,7 +92,7 @@ class PackedEncoder:
 
     def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
         x = self._embed(windows)
-        groups = group_windows([len(window.ids) for window in windows], self.dtype)
+        groups = group_windows([len(window.ids) for window in windows])
         read = first_pieces(windows)
         for layer, weight in zip(self.layers, weights):
             attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
@@ -114,14 +117,14 @@ class PackedEncoder:
         attended = []
         for group in groups:
             rows = query_key_value[group.start : group.end]
-            if group.places is not None:
-                rows = _Spread.apply(rows, group.places, group.n_windows * group.length)
+            if group.pieces is not None:
+                rows = _Pad.apply(rows, group.pieces, group.places)
             heads = rows.view(group.n_windows, group.length, 3, self.heads, -1)
             query, key, value = heads.permute(2, 0, 3, 1, 4).contiguous()
-            scores = query @ key.transpose(-1, -2) * (1 / math.sqrt(query.shape[-1]))
-            if group.mask is not None:
-                scores = scores + group.mask
-            mixed = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).reshape(len(rows), -1)
+            scores = query @ key.transpose(-1, -2)
+            # in float32: softmax of bf16 is several times slower on CPU
+            scores = scores.float() if group.mask is None else scores + group.mask
+            mixed = (torch.softmax(scores, dim=-1).to(self.dtype) @ value).transpose(1, 2).reshape(len(rows), -1)
             attended.append(mixed if group.places is None else _Gather.apply(mixed, group.places))
         return torch.cat(attended)
 
@@ -142,13 +145,13 @@ class PackedEncoder:
         return {**self.__dict__, "_cast": {}}  # a copy's weights have versions of their own
 
 
-class _Spread(torch.autograd.Function):
-    """Rows to places in a longer matrix of zeros."""
+class _Pad(torch.autograd.Function):
+    """Rows at their places in a longer matrix; what is at padding is masked, so that no gradient comes from there."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor, length: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, pieces: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(places)
-        return rows.new_zeros(length, rows.shape[1]).index_copy_(0, places, rows)
+        return rows.index_select(0, pieces)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -182,33 +185,35 @@ def can_pack(transformer: nn.Module) -> bool:
     )
 
 
-def group_windows(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
+def group_windows(lengths: Sequence[int]) -> list[Group]:
     """Group windows for attention.
 
     lengths (Sequence[int]): Pieces of each window, longest first.
-    dtype (torch.dtype): Of the masks.
     RETURNS (list[Group]): In the order of the windows.
     """
     groups = []
     first = start = 0
     for i in range(1, len(lengths) + 1):
-        if i < len(lengths) and lengths[i] >= _SHORTEST * lengths[first]:
+        fits = (i + 1 - first) * lengths[first] <= _LARGEST
+        if i < len(lengths) and fits and lengths[i] >= _SHORTEST * lengths[first]:
             continue
         group = np.array(lengths[first:i])
         length, end = int(group[0]), start + int(group.sum())
         is_piece = np.arange(length) < group[:, None]
-        places = mask = None
+        pieces = places = mask = None
         if not is_piece.all():
+            pieces = torch.from_numpy(np.cumsum(is_piece) - 1)
             places = torch.from_numpy(np.flatnonzero(is_piece))
-            mask = torch.from_numpy(np.where(is_piece, 0.0, -np.inf))[:, None, None].to(dtype)
-        groups.append(Group(start, end, len(group), length, places, mask))
+            mask = torch.from_numpy(np.where(is_piece, 0.0, -np.inf).astype(np.float32))[:, None, None]
+        groups.append(Group(start, end, len(group), length, pieces, places, mask))
         first, start = i, end
     return groups
 
 
 def _cast_layer(layer: nn.Module, dtype: torch.dtype) -> _Layer:
     attention = layer.attention.self
-    projections = (attention.query, attention.key, attention.value)
+    scale = 1 / math.sqrt(attention.attention_head_size)  # of the scores, here where it costs nothing
+    query, key, value = attention.query, attention.key, attention.value
     dense = (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
     output, up, down = (_Affine(module.weight.to(dtype), module.bias.to(dtype)) for module in dense)
     # layer norms stay float32: they are small, and mixed with `dtype` lose no time
@@ -216,7 +221,7 @@ def _cast_layer(layer: nn.Module, dtype: torch.dtype) -> _Layer:
         _Affine(module.weight, module.bias) for module in (layer.attention.output.LayerNorm, layer.output.LayerNorm)
     )
     together = _Affine(
-        torch.cat([projection.weight for projection in projections]).to(dtype),
-        torch.cat([projection.bias for projection in projections]).to(dtype),
+        torch.cat([query.weight * scale, key.weight, value.weight]).to(dtype),
+        torch.cat([query.bias * scale, key.bias, value.bias]).to(dtype),
     )
     return _Layer(together, output, attention_norm, up, down, output_norm)

@@ -161,15 +161,26 @@ def test_it_is_no_part_of_what_is_saved(make):
 
 
 def test_windows_of_similar_length_are_grouped():
-    groups = group_windows([10, 10, 8, 7, 6, 6, 2], torch.float32)
+    groups = group_windows([10, 10, 9, 8, 6, 6, 2])
     assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 35, 4, 10),
-        (35, 47, 2, 6),
-        (47, 49, 1, 2),
+        (0, 37, 4, 10),
+        (37, 49, 2, 6),
+        (49, 51, 1, 2),
     ]
-    assert groups[0].places.tolist() == [*range(28), *range(30, 37)]
-    assert groups[0].mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 0, 2, 3]
-    assert groups[1].places is None and groups[1].mask is None and groups[2].mask is None
+    assert groups[0].places.tolist() == [*range(29), *range(30, 38)]
+    assert groups[0].pieces[groups[0].places].tolist() == list(range(37))
+    assert groups[0].mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 0, 1, 2]
+    assert all(group.pieces is None and group.places is None and group.mask is None for group in groups[1:])
+
+
+def test_groups_stay_small():
+    groups = group_windows([2000] + [128] * 20)
+    assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
+        (0, 2000, 1, 2000),
+        (2000, 3024, 8, 128),
+        (3024, 4048, 8, 128),
+        (4048, 4560, 4, 128),
+    ]
 
 
 @pytest.mark.parametrize(
