@@ -137,6 +137,9 @@ def package(
     encoder: Annotated[str, typer.Option(help="Encoder the training started from")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
+    vocabulary_size: Annotated[
+        int, typer.Option(min=0, help="Pieces of the vocabulary to keep; 0 for all, and weights as they were trained")
+    ] = 90_000,  # the most for which the package of the bundled encoder is smaller than 60 MB
 ) -> None:
     """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
     from .packaging import package
@@ -150,6 +153,7 @@ def package(
         source=corpus / source_lang,
         target=corpus / target_lang,
         metrics={role: metrics / f"{role}.json" for role in ("student", "teacher")},
+        vocabulary_size=vocabulary_size,
     )
     typer.echo(f"Built {wheel}\nInstall it with: python -m pip install {wheel}")
 

@@ -26,6 +26,7 @@ from .errors import ProKDError
 from .files import atomic_file, atomic_folder
 from .reporting import render_model_card
 from .reporting.inputs import read_metrics
+from .shrinking import shrink
 
 # What [training] says of one run; callbacks and loggers whose paths are null would not pass spaCy's checks.
 _OF_ONE_RUN = ("train_corpus", "dev_corpus", "logger", "before_update", "before_to_disk")
@@ -42,6 +43,7 @@ def package(
     source: Path,
     target: Path,
     metrics: Mapping[str, Path],
+    vocabulary_size: int,
 ) -> Path:
     """Build an installable package from a trained pipeline.
 
@@ -54,6 +56,8 @@ def package(
     target (Path): The converted corpus without, `corpus/<language>`.
     metrics (Mapping[str, Path]): The files of `evaluate` for "student", which is this pipeline, and others
         to compare it with; the model card shows them in this order.
+    vocabulary_size (int): Pieces that the package's encoder keeps, those of the target's training text first; its
+        matrices are fp16. 0 for all pieces and for weights as they were trained.
     RETURNS (Path): The wheel.
     RAISES (ProKDError): If an input is missing, the name or version cannot be a package's, the build fails,
         or the package has a pickle in it.
@@ -63,7 +67,10 @@ def package(
     output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{full_name}-", dir=output) as temporary:
         staged, built = Path(temporary) / "pipeline", Path(temporary) / "built"
-        _stage(pipeline, staged, meta)
+        shutil.copytree(pipeline, staged)
+        if vocabulary_size:
+            meta["spacy_prokd"]["vocabulary"] = shrink(staged, target / "train.spacy", vocabulary_size)
+        _describe_stage(staged, meta)
         built.mkdir()
         try:
             spacy_package(staged, built, create_sdist=False)
@@ -151,10 +158,9 @@ def _count_sentences(corpus: Path) -> dict[str, int]:
     return {f"{corpus.name} {split}": counts["docs"] for split, counts in splits.items()}
 
 
-def _stage(pipeline: Path, folder: Path, meta: dict[str, Any]) -> None:
-    """Copy the pipeline and make the copy's config, meta and README fit for others."""
-    shutil.copytree(pipeline, folder)
-    portable_config(Config().from_disk(pipeline / "config.cfg")).to_disk(folder / "config.cfg")
+def _describe_stage(folder: Path, meta: dict[str, Any]) -> None:
+    """Make config, meta and README fit for others."""
+    portable_config(Config().from_disk(folder / "config.cfg")).to_disk(folder / "config.cfg")
     srsly.write_json(folder / "meta.json", meta)
     (folder / "README.md").write_text(render_model_card(meta), encoding="utf8")
 

@@ -73,6 +73,7 @@ def run(tmp_path_factory):
         "source": root / "corpus" / "en",
         "target": root / "corpus" / "de",
         "metrics": {role: root / f"{role}.json" for role in ("teacher", "student")},
+        "vocabulary_size": 0,
     }
 
 
@@ -152,6 +153,7 @@ def test_the_readme_is_a_model_card(run, wheel):
     assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
     assert "| de train | 800 |" in card
     assert bundled_encoder.LICENCE_NOTE in card
+    assert "pieces" not in card
 
 
 def test_variables_and_paths_leave_the_config_and_hub_names_stay(tmp_path, monkeypatch):
@@ -206,6 +208,12 @@ def test_bad_input_is_explained_and_leaves_nothing(run, tmp_path, change, messag
     with pytest.raises(ProKDError, match=message):
         package(**{**run, "output": tmp_path / "packages", **change})
     assert not (tmp_path / "packages").exists()
+
+
+def test_without_text_there_is_no_telling_which_pieces_to_keep(run, tmp_path):
+    with pytest.raises(ProKDError, match="de.train.spacy is not there.*--vocabulary-size 0"):
+        package(**{**run, "output": tmp_path / "packages", "vocabulary_size": 100})
+    assert list((tmp_path / "packages").iterdir()) == []
 
 
 def test_a_failed_build_leaves_nothing_and_keeps_the_package_before(run, wheel, monkeypatch):

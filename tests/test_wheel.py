@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -75,6 +76,8 @@ def built(tmp_path_factory, tiny_encoder, tiny_transformer) -> tuple[Path, list]
         nlp.update(examples, sgd=sgd)
     nlp.to_disk(root / "student")
     DocBin(docs=docs).to_disk(root / "test.spacy")
+    (root / "corpus" / "de").mkdir(parents=True)
+    DocBin(docs=[*docs, nlp.make_doc(TEXT)]).to_disk(root / "corpus" / "de" / "train.spacy")
     for role in ("teacher", "student"):
         evaluate(root / "student", root / "test.spacy", root / f"{role}.json")
     wheel = package(
@@ -86,6 +89,7 @@ def built(tmp_path_factory, tiny_encoder, tiny_transformer) -> tuple[Path, list]
         source=root / "corpus" / "en",
         target=root / "corpus" / "de",
         metrics={role: root / f"{role}.json" for role in ("student", "teacher")},
+        vocabulary_size=115,
     )
     expected = [[ent.text, ent.label_, round(ent._.score, 4)] for ent in nlp(TEXT).ents]
     kept = tmp_path_factory.mktemp("kept") / wheel.name
@@ -152,11 +156,17 @@ def test_the_installed_wheel_tags_as_the_pipeline_did(environment, built, tmp_pa
     )
     assert result.returncode == 0, result.stderr[-3000:]
     said = json.loads(result.stdout.splitlines()[-1])
-    assert said["ents"] == expected
+    assert said["ents"] == [[text, label, pytest.approx(score, abs=0.01)] for text, label, score in expected]
     assert said["importable"] == []
     assert said["outside"] == []
     assert Path(said["where"]).is_relative_to(environment.parents[1]), "it is the installed one"
     assert said["meta"] == "prokd_de"
+
+
+def test_it_has_fewer_pieces_and_says_so(built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        (card,) = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("0.1.0/README.md")]
+    assert "Of the encoder's 122 pieces this package has 115" in card
 
 
 def test_it_requires_spacy_prokd_and_nothing_of_training(environment):

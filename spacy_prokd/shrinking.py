@@ -1,0 +1,46 @@
+"""A saved pipeline made small: the pieces that its language uses, and matrices in fewer bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import spacy
+
+from .corpus.docbins import load_docs
+from .errors import ProKDError
+from .network.encoder import WordEncoder
+from .network.vocabulary import can_trim, choose_pieces, count_pieces, trim_vocabulary
+from .pipeline import ProKDNer
+from .shims import TorchShim, save_weights
+
+
+def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
+    """Take out of a saved pipeline the pieces that its language does not use, and store its matrices in fewer bytes.
+
+    pipeline (Path): The saved pipeline, which is changed.
+    texts (Path): Text of its language, a .spacy file; labels in it are not looked at.
+    vocabulary_size (int): How many pieces to keep, see `choose_pieces`.
+    RETURNS (dict[str, int]): How many pieces there were (`all`) and how many are `kept`; empty where no encoder of
+        ours is in the pipeline, or one whose tokenizer cannot be trimmed.
+    RAISES (ProKDError): If the texts are missing or not readable.
+    """
+    if not texts.is_file():
+        raise ProKDError(
+            f"{texts} is not there, whose words say which pieces the package needs. "
+            "Convert the corpus again, or keep all pieces with --vocabulary-size 0."
+        )
+    nlp = spacy.load(pipeline)
+    words = [[token.text for token in doc] for doc in load_docs(texts, nlp.vocab)]
+    sizes: dict[str, int] = {}
+    for name, pipe in nlp.pipeline:
+        if not isinstance(pipe, ProKDNer):
+            continue
+        for shim in [shim for node in pipe.model.walk() for shim in node.shims if isinstance(shim, TorchShim)]:
+            encoder = shim.module
+            if isinstance(encoder, WordEncoder) and can_trim(encoder):
+                kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
+                shim.module = trim_vocabulary(encoder, kept)
+                sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}
+        pipe.to_disk(pipeline / name, exclude=["vocab"])
+        save_weights(pipe.model, pipeline / name, small=True)
+    return sizes
