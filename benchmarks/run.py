@@ -1,4 +1,4 @@
-"""Measure spacy-prokd against its rivals: `python benchmarks/run.py training|tagging [--json]`."""
+"""Measure spacy-prokd against its rivals: `python benchmarks/run.py training|tagging|size [--json]`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import transformers
 import typer
 from machine import describe_machine
+from measure_size import measure_size
 from measure_tagging import measure_tagging
 from measure_training import measure_training
 from rich.console import Console
@@ -63,6 +64,24 @@ def tagging(
     """`nlp.pipe` over raw texts, against spacy-transformers and spaCy's ner with the same encoder."""
     _measure(
         lambda: measure_tagging(encoder, corpus, target_lang=target_lang, sentences=sentences, rounds=rounds), as_json
+    )
+
+
+@app.command()
+def size(
+    pipeline: Annotated[Path, typer.Option(help="Trained pipeline")] = Path("training/de/student/model-last"),
+    texts: Annotated[Path, typer.Option(help="Text whose pieces are kept")] = Path("corpus/de/de/train.spacy"),
+    data: Annotated[list[Path], typer.Option(help="Labelled .spacy file to score on; can be repeated")] = [  # noqa: B006
+        Path("corpus/de/de/dev.spacy")
+    ],
+    vocabulary_size: Annotated[int, typer.Option(min=1, help="Pieces to keep")] = 90_000,
+    rounds: Rounds = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Bytes, load time and F1 of a package with fewer pieces in half precision, against the whole pipeline."""
+    _measure(
+        lambda: measure_size(pipeline, texts, data, vocabulary_size=vocabulary_size, rounds=rounds),
+        as_json,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +25,7 @@ pytestmark = [
 def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield
-    for name in ("run", "measure_training", "measure_tagging", "hand_loop", "machine", "texts"):
+    for name in ("run", "measure_size", "measure_training", "measure_tagging", "hand_loop", "machine", "texts"):
         sys.modules.pop(name, None)
 
 
@@ -103,3 +104,22 @@ def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, ["training", "--encoder", str(tiny_encoder), "--corpus", str(tmp_path)])
     assert outcome.exit_code == 1
     assert "has no train file" in outcome.stderr
+
+
+def test_size(tmp_path: Path, nlp, source_examples, tiny_encoder: Path, tiny_transformer: dict) -> None:
+    from measure_size import measure_size
+
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tiny_transformer}
+    nlp.add_pipe("prokd_ner", config={"model": model})
+    load = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(tiny_encoder)}
+    nlp.config["initialize"]["components"]["prokd_ner"] = {"encoder": load}
+    nlp.initialize(lambda: source_examples)
+    nlp.to_disk(tmp_path / "pipeline")
+    DocBin(docs=[example.reference for example in source_examples]).to_disk(tmp_path / "dev.spacy")
+    data = tmp_path / "dev.spacy"
+    result = measure_size(tmp_path / "pipeline", data, [data], vocabulary_size=100, rounds=1)
+    assert result["pieces"] == {"all": 122, "kept": 100}
+    assert result["megabytes"]["small"] < result["megabytes"]["whole"]
+    assert result["load_seconds_beyond_torch"]["small"] > 0
+    f1 = result["f1"][str(data)]
+    assert result["f1_lost"][str(data)] == pytest.approx(f1["whole"] - f1["small"], abs=0.01)
