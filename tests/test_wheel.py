@@ -50,6 +50,7 @@ print(json.dumps({
     "outside": [path for path in opened if sys.argv[4] in path],
     "where": __import__(sys.argv[1]).__file__,
     "meta": nlp.meta["name"],
+    "slow": [name for name in ("transformers", "torch._dynamo", "sklearn") if name in sys.modules],
 }))
 """
 
@@ -159,6 +160,7 @@ def test_the_installed_wheel_tags_as_the_pipeline_did(environment, built, tmp_pa
     assert said["ents"] == [[text, label, pytest.approx(score, abs=0.01)] for text, label, score in expected]
     assert said["importable"] == []
     assert said["outside"] == []
+    assert said["slow"] == [], "they take longer to import than all else"
     assert Path(said["where"]).is_relative_to(environment.parents[1]), "it is the installed one"
     assert said["meta"] == "prokd_de"
 

@@ -67,5 +67,7 @@ def to_blocks(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
 
 def from_blocks(codes: Tensor, scales: Tensor) -> Tensor:
     """The matrix that `to_blocks` wrote, float32 [rows, columns]."""
-    values = torch.stack([codes & 15, codes >> 4], dim=2).view(-1, _BLOCK)
-    return ((values.float() - 8) * scales.float().view(-1, 1)).view(len(codes), -1)
+    values = torch.empty(*codes.shape, 2)
+    values[..., 0] = codes & 15
+    values[..., 1] = codes >> 4
+    return values.view(-1, _BLOCK).sub_(8).mul_(scales.float().view(-1, 1)).view(len(codes), -1)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
 
+from .bert import Bert, Settings, is_plain_bert
 from .packed import PackedEncoder, can_pack
 from .pieces import Window, WordPieces, batches, first_pieces
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -22,7 +25,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 class WordEncoder(nn.Module):
     """A pretrained transformer that reads words.
 
-    transformer (nn.Module): A Hugging Face encoder without a head.
+    transformer (nn.Module): A Hugging Face encoder without a head, or `Bert`.
     tokenizer (Tokenizer): Its fast tokenizer.
     pad_id (int): The padding piece.
     unk_id (int): The piece of a word that the tokenizer leaves nothing of.
@@ -79,9 +82,7 @@ class WordEncoder(nn.Module):
     def from_config(cls, config: dict[str, Any]) -> WordEncoder:
         """Build the encoder without its weights; no file is read and no code of the model's folder is run."""
         settings = dict(config)
-        described = dict(settings.pop("transformer"))
-        model_type = described.pop("model_type")
-        transformer = build_transformer(AutoConfig.for_model(model_type, **described))
+        transformer = build_transformer(settings.pop("transformer"))
         return cls(transformer, Tokenizer.from_str(settings.pop("tokenizer")), **settings)
 
     @property
@@ -142,25 +143,37 @@ class WordEncoder(nn.Module):
         return hidden.flatten(0, 1)[first_pieces(batch, length).to(device)].float()
 
 
-def build_transformer(config: PretrainedConfig) -> nn.Module:
-    """Build an encoder whose weights are still random, in the variant that trains fastest.
+def build_transformer(config: dict[str, Any]) -> nn.Module:
+    """Build an encoder whose weights are still random.
 
-    On CPU torch's fused attention is slower than plain matrix products when gradients are needed, and
-    dropout of attention weights costs a tenth of a step; dropout of hidden states stays.
+    config (dict[str, Any]): Its config.json.
+    RETURNS (nn.Module): Our own `Bert` where it is of that kind, else Hugging Face's modules.
     """
-    prepare_config(config)
-    return AutoModel.from_config(config, **model_options(config))
+    if is_plain_bert(settings := Settings(**config)):
+        return Bert(settings)
+    from transformers import AutoConfig, AutoModel
+
+    described = dict(config)
+    theirs = AutoConfig.for_model(described.pop("model_type"), **described)
+    prepare_config(theirs)
+    return AutoModel.from_config(theirs, **model_options(theirs))
 
 
 def prepare_config(config: PretrainedConfig) -> None:
-    """Settings that hold wherever the weights come from."""
+    """Settings that hold wherever the weights come from.
+
+    Dropout of attention weights costs a tenth of a step on CPU; dropout of hidden states stays.
+    """
     for name in ("attention_probs_dropout_prob", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
 
 
 def model_options(config: PretrainedConfig) -> dict[str, Any]:
-    """Arguments for AutoModel: attention by device, and no pooling layer where there could be one."""
+    """Arguments for AutoModel: attention by device, and no pooling layer where there could be one.
+
+    On CPU torch's fused attention is slower than plain matrix products when gradients are needed.
+    """
     options: dict[str, Any] = {"attn_implementation": "sdpa" if torch.cuda.is_available() else "eager"}
     if config.model_type in ("bert", "roberta", "xlm-roberta", "camembert"):
         options["add_pooling_layer"] = False

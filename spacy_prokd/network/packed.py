@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .bert import first_position, is_plain_bert
 from .pieces import Window, first_pieces
 
-_KNOWN = ("bert", "roberta", "xlm-roberta", "camembert")
 _SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
 _LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
 
@@ -67,7 +67,7 @@ class Group(NamedTuple):
 class PackedEncoder:
     """Computes what a transformer's embeddings and layers compute, with its weights as they are at each call.
 
-    transformer (nn.Module): A Hugging Face BERT, RoBERTa or XLM-RoBERTa, see `can_pack`.
+    transformer (nn.Module): `Bert`, or Hugging Face's BERT, RoBERTa or XLM-RoBERTa, see `can_pack`.
     dtype (torch.dtype): Of matrix products and activations; normalisation sums in float32 in any case.
     """
 
@@ -78,8 +78,7 @@ class PackedEncoder:
         self.eps = config.layer_norm_eps
         self.embeddings = transformer.embeddings
         self.layers = list(transformer.encoder.layer)
-        # RoBERTa's first positions are for padding
-        self.first_position = 0 if config.model_type == "bert" else config.pad_token_id + 1
+        self.first_position = first_position(config)
         self._cast: dict[int, tuple[list[int], _Layer]] = {}
 
     def __call__(self, batches: Sequence[Sequence[Window]]) -> list[Tensor]:
@@ -175,14 +174,7 @@ class _Gather(torch.autograd.Function):
 
 def can_pack(transformer: nn.Module) -> bool:
     """Whether a transformer is of the one kind that `PackedEncoder` computes: BERT's layers, on the CPU."""
-    config = transformer.config
-    return (
-        config.model_type in _KNOWN
-        and config.hidden_act == "gelu"
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not config.is_decoder
-        and next(transformer.parameters()).device.type == "cpu"
-    )
+    return is_plain_bert(transformer.config) and next(transformer.parameters()).device.type == "cpu"
 
 
 def group_windows(lengths: Sequence[int]) -> list[Group]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,10 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+def run(code: str, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_the_network_was_found():
@@ -56,3 +59,16 @@ def test_importing_the_network_loads_neither_spacy_nor_thinc():
 def test_importing_the_package_is_cheap():
     code = "import sys; import spacy_prokd; print(sorted({'spacy', 'thinc', 'torch'} & set(sys.modules)))"
     assert run(code) == "[]"
+
+
+def test_an_encoder_of_berts_kind_is_built_without_transformers():
+    code = (
+        "import json, sys; from spacy_prokd.network.encoder import build_transformer; "
+        "build_transformer(json.loads(sys.argv[1])); print('transformers' in sys.modules)"
+    )
+    config = {
+        **{"model_type": "xlm-roberta", "hidden_act": "gelu", "is_decoder": False, "vocab_size": 9, "hidden_size": 8},
+        **{"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 8},
+        **{"type_vocab_size": 1, "layer_norm_eps": 1e-5, "hidden_dropout_prob": 0.1, "pad_token_id": 1},
+    }
+    assert run(code, json.dumps(config)) == "False"
