@@ -1,19 +1,22 @@
-"""Tagging raw texts with the pipe, against spacy-transformers and spaCy's own ner with the same encoder."""
+"""Tagging raw texts with the pipe, against what else does it with the same encoder."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import spacy
 import torch
-from machine import take_turns
+from hand_tagging import HandTagger, make_hf_pipeline
+from machine import gemm_gflops, take_turns
 from measure_training import CONFIGS, LABELS
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import load_config
 from texts import read_train_docs
+from thinc.api import Model
 
 from spacy_prokd.architectures import get_head
 from spacy_prokd.encoder_loading import load_encoder
@@ -76,29 +79,59 @@ def measure_tagging(
     rounds: int = 5,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Words a second of `nlp.pipe` over raw texts, and how many times as fast as spacy-transformers that is."""
+    """Words a second of `nlp.pipe` over raw texts, and how many times as fast as each rival that is."""
     docs = read_train_docs(corpus, target_lang, spacy.blank("xx"))[:sentences]
     if len(docs) < sentences:
         raise ProKDError(f"{corpus / target_lang} has {len(docs)} texts, not {sentences}: use fewer with --sentences.")
     texts = [doc.text for doc in docs]
     torch.manual_seed(0)
-    pipelines = {"ours": make_ours(encoder, overrides or {}), "theirs": make_theirs(encoder)}
-    found: dict[str, list[Doc]] = {}
+    ours, theirs = make_ours(encoder, overrides or {}), make_theirs(encoder)
+    words = [[token.text for token in doc] for doc in ours.tokenizer.pipe(texts)]
+    tags = ours.get_pipe("prokd_ner").tags
+    hf_pipeline = make_hf_pipeline(encoder, tags)
+    settings = _encoder_node(ours).attrs["settings"]
+    hand = HandTagger(encoder, words, len(tags), settings["max_length"], settings["max_batch_pieces"])
+    found: dict[str, int] = {}
 
-    def tag(name: str) -> None:
-        found[name] = list(pipelines[name].pipe(texts))
+    def count(name: str, docs: Iterable[Doc]) -> None:
+        found[name] = sum(len(doc.ents) for doc in docs)
 
-    seconds = take_turns({"ours": lambda: tag("ours"), "theirs": lambda: tag("theirs")}, rounds, "tagging")
-    words = {name: sum(map(len, tagged)) for name, tagged in found.items()}
+    def count_hf() -> None:
+        found["hf_pipeline"] = sum(map(len, hf_pipeline(texts)))
+
+    sides = {
+        "ours": lambda: count("ours", ours.pipe(texts)),
+        "spacy_transformers": lambda: count("spacy_transformers", theirs.pipe(texts)),
+        "hf_pipeline": count_hf,
+        "hand_loop": hand.run,
+    }
+    seconds = take_turns(sides, rounds, "tagging")
     medians = {name: statistics.median(timed) for name, timed in seconds.items()}
+    n_words = sum(map(len, words))
+    rivals = [name for name in sides if name != "ours"]
     return {
         "group": "tagging",
         "sentences": sentences,
         "rounds": rounds,
-        "words": words["ours"],
-        "words_per_second": round(words["ours"] / medians["ours"], 1),
-        "spacy_transformers_words_per_second": round(words["theirs"] / medians["theirs"], 1),
-        "vs_spacy_transformers": round(medians["theirs"] / medians["ours"], 3),
-        "entities": {name: sum(len(doc.ents) for doc in tagged) for name, tagged in found.items()},
+        "words": n_words,
+        "words_per_second": round(n_words / medians["ours"], 1),
+        **{f"{name}_words_per_second": round(n_words / medians[name], 1) for name in rivals},
+        **{f"vs_{name}": round(medians[name] / medians["ours"], 3) for name in rivals},
+        "share_of_gemm": round(_gigaflop(ours, words) / medians["ours"] / gemm_gflops(torch.bfloat16), 3),
+        "entities": found,
         "seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
     }
+
+
+def _encoder_node(nlp: Language) -> Model:
+    return next(node for node in nlp.get_pipe("prokd_ner").model.walk() if node.name == "transformer_encoder")
+
+
+def _gigaflop(nlp: Language, words: Sequence[Sequence[str]]) -> float:
+    """What all matrix products with weights of the layers cost, attention not counted."""
+    encoder = _encoder_node(nlp).shims[0].module
+    weights = sum(
+        p.numel() for name, p in encoder.transformer.named_parameters() if p.ndim == 2 and "embeddings" not in name
+    )
+    pieces = sum(len(window.ids) for window in encoder.pieces.windows(words))
+    return 2 * weights * pieces / 1e9

@@ -25,7 +25,16 @@ pytestmark = [
 def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield
-    for name in ("run", "measure_size", "measure_training", "measure_tagging", "hand_loop", "machine", "texts"):
+    for name in (
+        "run",
+        "measure_size",
+        "measure_training",
+        "measure_tagging",
+        "hand_loop",
+        "hand_tagging",
+        "machine",
+        "texts",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -84,7 +93,9 @@ def test_tagging_as_json(tiny_encoder: Path) -> None:
     assert result["vs_spacy_transformers"] == pytest.approx(
         result["words_per_second"] / result["spacy_transformers_words_per_second"], rel=0.01
     )
-    assert result["entities"] == {"ours": 0, "theirs": 0}
+    assert result["entities"] == {"ours": 0, "spacy_transformers": 0, "hf_pipeline": 0}
+    assert result["vs_hf_pipeline"] > 0 and result["vs_hand_loop"] > 0
+    assert 0 < result["share_of_gemm"] < 1
     assert result["machine"]["torch_threads"] == torch.get_num_threads()
     assert result["machine"]["bf16_gemm_gflops"] > 0
 
@@ -123,3 +134,23 @@ def test_size(tmp_path: Path, nlp, source_examples, tiny_encoder: Path, tiny_tra
     assert result["load_seconds_beyond_torch"]["small"] > 0
     f1 = result["f1"][str(data)]
     assert result["f1_lost"][str(data)] == pytest.approx(f1["whole"] - f1["small"], abs=0.01)
+
+
+def test_hand_tagger_tags_each_word_as_the_pipe_does(tiny_encoder: Path) -> None:
+    from hand_tagging import HandTagger
+    from measure_tagging import make_ours
+
+    from spacy_prokd.architectures import get_head
+
+    nlp = make_ours(tiny_encoder, {"precision": "bf16", "frozen_layers": 1})
+    pipe = nlp.get_pipe("prokd_ner")
+    with torch.no_grad():
+        get_head(pipe.model).classifier.bias[0] = 0.0
+    docs = [nlp.make_doc(text) for text in ("Weber in Paris .", "Angela Merkel und Weber in Berlin .", "Er .")]
+    hand = HandTagger(tiny_encoder, [[token.text for token in doc] for doc in docs], len(pipe.tags), 64, 25)
+    hand.head.load_state_dict(get_head(pipe.model).classifier.state_dict())
+    assert len(hand.batches) > 1
+    found = torch.cat(hand.run())
+    expected = torch.cat([torch.from_numpy(p).argmax(dim=-1) for p in pipe.predict([docs[1], docs[0], docs[2]])])
+    assert len(found) == len(expected)
+    assert (found == expected).float().mean() > 0.8, "but for rounding in bf16"
