@@ -20,7 +20,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from .architectures import TaggerOutput, get_head, gradient_of, leaf
+from .architectures import TaggerOutput, get_head, gradient_of, keep_layers, leaf
 from .decoding import decode
 from .errors import ProKDError
 from .labels import tags_of
@@ -154,6 +154,7 @@ class ProKDNer(TrainablePipe):
         labels: Optional[list[str]] = None,
         encoder: Optional[Callable[[Model], Model]] = None,
         start_from: Optional[str] = None,
+        layers: Optional[int] = None,
         epochs: int = 1,
     ) -> None:
         """Prepare for training.
@@ -163,6 +164,7 @@ class ProKDNer(TrainablePipe):
         labels (Optional[list[str]]): The entity labels; found in the examples if None.
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
+        layers (Optional[int]): How many of the encoder's layers to keep, evenly spread; all if None.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         """
         validate_get_examples(get_examples, "ProKDNer.initialize")
@@ -191,6 +193,8 @@ class ProKDNer(TrainablePipe):
             if encoder is not None:
                 encoder(self.model)
             self.model.initialize(X=sample)
+        if layers is not None:
+            keep_layers(self.model, layers)
         self._training = _Training(get_examples, nlp)
         self._epochs, self._examples_an_epoch = epochs, n_examples
         self._examples_seen = self._epochs_started = 0

@@ -172,7 +172,7 @@ def test_a_changed_variable_reruns_what_names_it(project, variable, value, due):
         ("configs/student.cfg", {"student"}),
         ("corpus/de/en/train.spacy", {"convert", "teacher", "student"}),
         ("corpus/de/en/dev.spacy", {"convert", "teacher", "student", "evaluate"}),
-        ("corpus/de/de/train.spacy", {"convert", "label", "evaluate"}),
+        ("corpus/de/de/train.spacy", {"convert", "label", "evaluate", "package"}),
         ("training/de/teacher/model-last/prokd_ner/model", {"teacher", "label", "student", "evaluate"}),
         ("training/de/soft/00000.spacy", {"label", "student"}),
         ("training/de/student/model-last/prokd_ner/model", {"student", "evaluate", "package"}),

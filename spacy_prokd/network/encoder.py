@@ -55,11 +55,9 @@ class WordEncoder(nn.Module):
         self.frozen_layers = frozen_layers
         self.max_batch_pieces = max_batch_pieces
         self.precision: Precision = precision
-        replace_dropout(transformer)
-        self._frozen = bottom_modules(transformer, frozen_layers)
-        for module in self._frozen:
-            module.requires_grad_(False)
         self._pack: PackedEncoder | None = None
+        replace_dropout(transformer)
+        self._freeze(frozen_layers)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -83,6 +81,8 @@ class WordEncoder(nn.Module):
         """Build the encoder without its weights; no file is read and no code of the model's folder is run."""
         settings = dict(config)
         transformer = build_transformer(settings.pop("transformer"))
+        # where layers were dropped there may be fewer than the config freezes
+        settings["frozen_layers"] = min(settings["frozen_layers"], len(find_layers(transformer)))
         return cls(transformer, Tokenizer.from_str(settings.pop("tokenizer")), **settings)
 
     @property
@@ -94,6 +94,32 @@ class WordEncoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.transformer.parameters()).device
+
+    def _freeze(self, n_layers: int) -> None:
+        self._frozen = bottom_modules(self.transformer, n_layers)
+        self.transformer.requires_grad_(True)
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def keep_layers(self, n_layers: int) -> None:
+        """Drop layers, evenly: of twelve, six are every second one, and the last stays.
+
+        Those left are all trained, for each now reads what another one gives; embeddings stay frozen if they were.
+
+        n_layers (int): How many are left.
+        RAISES (ValueError): If there are not that many.
+        """
+        layers = find_layers(self.transformer)
+        total = len(layers)
+        if not 1 <= n_layers <= total:
+            raise ValueError(f"layers = {n_layers}, but the encoder has {total} of them.")
+        kept = {(i + 1) * total // n_layers - 1 for i in range(n_layers)}
+        for i in reversed(range(total)):
+            if i not in kept:
+                del layers[i]
+        self.transformer.config.num_hidden_layers = n_layers
+        self._pack = None
+        self._freeze(min(self.frozen_layers, 0))
 
     def train(self, mode: bool = True) -> WordEncoder:
         """Switch dropout on or off; frozen layers never have any, so their output is the same each time."""
@@ -224,11 +250,20 @@ def bottom_modules(transformer: nn.Module, frozen_layers: int) -> list[nn.Module
     n_layers = int(transformer.config.num_hidden_layers)
     if frozen_layers > n_layers:
         raise ValueError(f"frozen_layers = {frozen_layers}, but the encoder has {n_layers} layers.")
-    layers = next((m for m in transformer.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers), None)
-    if layers is None and frozen_layers:
-        raise ValueError(f"No list of {n_layers} layers found in {type(transformer).__name__}; set frozen_layers = 0.")
     embeddings = [module for name, module in transformer.named_children() if "embed" in name]
-    return embeddings + list(layers or [])[:frozen_layers]
+    return embeddings + (list(find_layers(transformer))[:frozen_layers] if frozen_layers else [])
+
+
+def find_layers(transformer: nn.Module) -> nn.ModuleList:
+    """The list of layers of any Hugging Face encoder.
+
+    RAISES (ValueError): If there is none of `config.num_hidden_layers`.
+    """
+    n_layers = int(transformer.config.num_hidden_layers)
+    for module in transformer.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
+            return module
+    raise ValueError(f"No list of {n_layers} layers found in {type(transformer).__name__}; set frozen_layers = 0.")
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -17,6 +18,7 @@ from spacy_prokd.network.encoder import (
     WordEncoder,
     autocast,
     bottom_modules,
+    find_layers,
     has_bf16,
     replace_dropout,
 )
@@ -277,3 +279,32 @@ class TestByteDropout:
 def test_attention_weights_have_no_dropout(encoder):
     assert encoder.transformer.config.attention_probs_dropout_prob == 0.0
     assert encoder.transformer.config.hidden_dropout_prob == 0.1
+
+
+@pytest.mark.parametrize(("n_layers", "kept"), [(3, [0, 1, 2]), (2, [0, 2]), (1, [2])])
+@torch.no_grad()
+def test_layers_are_dropped_evenly(encoder, n_layers, kept):
+    small = copy.deepcopy(encoder)
+    small.keep_layers(n_layers)
+    before, after = (find_layers(each.transformer) for each in (encoder, small))
+    assert len(after) == n_layers
+    for layer, i in zip(after, kept):
+        assert torch.equal(layer.intermediate.dense.weight, before[i].intermediate.dense.weight)
+    again = WordEncoder.from_config({**small.config, "frozen_layers": 3})
+    again.load_state_dict(small.state_dict())
+    assert torch.equal(again.eval()([["Weber"]]), small.eval()([["Weber"]]))
+    assert torch.equal(small([["Weber"]]), encoder.eval()([["Weber"]])) == (n_layers == 3)
+
+
+def test_layers_that_are_left_are_trained_and_embeddings_are_not(encoder):
+    assert encoder.frozen_layers > 0
+    encoder.keep_layers(2)
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert any("layer.0." in name for name in trained) and any("layer.1." in name for name in trained)
+    assert not any("embeddings" in name for name in trained)
+
+
+@pytest.mark.parametrize("n_layers", [0, 4])
+def test_layers_that_are_not_there(encoder, n_layers):
+    with pytest.raises(ValueError, match=f"layers = {n_layers}, but the encoder has 3"):
+        encoder.keep_layers(n_layers)

@@ -1,0 +1,64 @@
+"""A student with fewer layers than its teacher."""
+
+from __future__ import annotations
+
+import pytest
+import spacy
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.network.encoder import find_layers
+
+TEXT = "Munich lies south of Berlin ."
+
+
+def make_nlp(tok2vec: dict):
+    fix_random_seed(0)
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model})
+    return nlp
+
+
+def initialize(nlp, examples, **arguments):
+    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
+    nlp.initialize(lambda: examples)
+    return nlp
+
+
+def layers_of(nlp) -> list:
+    encoders = [n for n in nlp.get_pipe("prokd_ner").model.walk() if n.name == "transformer_encoder"]
+    return list(find_layers(encoders[0].shims[0].module.transformer))
+
+
+@pytest.fixture
+def teacher(tmp_path, source_examples, tiny_encoder, tiny_transformer):
+    load = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(tiny_encoder)}
+    initialize(make_nlp(tiny_transformer), source_examples, encoder=load).to_disk(tmp_path / "teacher")
+    return tmp_path / "teacher"
+
+
+def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_examples, tiny_transformer, tmp_path):
+    nlp = initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers=2)
+    of_teacher, of_student = layers_of(spacy.load(teacher)), layers_of(nlp)
+    assert len(of_student) == 2
+    for mine, theirs in zip(of_student, (of_teacher[0], of_teacher[2])):
+        assert mine.state_dict().keys() == theirs.state_dict().keys()
+        assert all((value == theirs.state_dict()[name]).all() for name, value in mine.state_dict().items())
+    sgd = Adam(0.01, L2=0.0, grad_clip=1.0)
+    for _ in range(30):
+        nlp.update(source_examples, sgd=sgd)
+    found = [(ent.text, ent.label_, ent._.score) for ent in nlp(TEXT).ents]
+    assert [ent[:2] for ent in found] == [("Munich", "LOC"), ("Berlin", "LOC")]
+    nlp.to_disk(tmp_path / "student")
+    again = spacy.load(tmp_path / "student")
+    assert len(layers_of(again)) == 2
+    assert [(ent.text, ent.label_, ent._.score) for ent in again(TEXT).ents] == found
+
+
+def test_layers_that_are_not_there_are_named(teacher, source_examples, tiny_transformer, small_tok2vec):
+    with pytest.raises(ProKDError, match=r"initialize.components.prokd_ner\] layers = 4, but the encoder has 3"):
+        initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers=4)
+    with pytest.raises(ProKDError, match="no spacy-prokd.TransformerEncoder.v1 to drop layers of"):
+        initialize(make_nlp(small_tok2vec), source_examples, layers=2)
