@@ -155,7 +155,9 @@ def test_a_second_run_does_nothing(project, capfd):
     [
         ("seed", 1, {"teacher", "student"}),
         ("corpus_labels", "{ORG: null}", {"convert"}),
+        ("student_layers", 2, {"student"}),
         ("package_version", "0.2.0", {"package"}),
+        ("vocabulary_size", 100, {"package"}),
         ("encoder", "multilingual-e5-small", {"encoder", "teacher", "student", "package"}),
     ],
 )
