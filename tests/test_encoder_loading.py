@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 
 import pytest
 import spacy
@@ -55,6 +58,19 @@ def test_a_folder_without_weights(folder):
 def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path, name):
     with pytest.raises(ProKDError, match=r"The encoder folder .* does not exist.*spacy-prokd encoder"):
         read_encoder(name.format(tmp=tmp_path), **SETTINGS)
+
+
+def test_a_hub_name_is_read_as_the_hub_stores_it(tiny_encoder, tmp_path):
+    """What is downloaded lies as a snapshot in a cache. This is such a cache, with the name of the paper's encoder."""
+    model = tmp_path / "cache" / "models--bert-base-multilingual-cased"
+    shutil.copytree(tiny_encoder, model / "snapshots" / "0a1b2c")
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("0a1b2c")
+    command = [sys.executable, "-m", "spacy_prokd", "encoder", "bert-base-multilingual-cased", str(tmp_path / "out")]
+    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_CACHE": str(model.parent), "HF_HUB_OFFLINE": "1"})
+    encoders = [read_encoder(str(path), **SETTINGS) for path in (tmp_path / "out", tiny_encoder)]
+    assert_close(*(encoder.state_dict() for encoder in encoders), rtol=0, atol=0)
+    assert encoders[0].pieces.tokenizer.to_str() == encoders[1].pieces.tokenizer.to_str()
 
 
 def test_a_hub_name_without_a_network():
