@@ -74,7 +74,7 @@ def size(
     data: Annotated[list[Path], typer.Option(help="Labelled .spacy file to score on; can be repeated")] = [  # noqa: B006
         Path("corpus/de/de/dev.spacy")
     ],
-    vocabulary_size: Annotated[int, typer.Option(min=1, help="Pieces to keep")] = 90_000,
+    vocabulary_size: Annotated[int, typer.Option(min=1, help="Pieces to keep")] = 120_000,
     rounds: Rounds = 5,
     as_json: AsJson = False,
 ) -> None:
