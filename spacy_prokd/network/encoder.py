@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from .bert import Bert, Settings, is_plain_bert
+from .bert import MODEL_TYPES, Bert, Settings, is_plain_bert
 from .packed import PackedEncoder, can_pack
 from .pieces import Window, WordPieces, batches, first_pieces
 
@@ -82,7 +82,7 @@ class WordEncoder(nn.Module):
         settings = dict(config)
         transformer = build_transformer(settings.pop("transformer"))
         # where layers were dropped there may be fewer than the config freezes
-        settings["frozen_layers"] = min(settings["frozen_layers"], len(find_layers(transformer)))
+        settings["frozen_layers"] = min(settings["frozen_layers"], int(transformer.config.num_hidden_layers))
         return cls(transformer, Tokenizer.from_str(settings.pop("tokenizer")), **settings)
 
     @property
@@ -201,7 +201,7 @@ def model_options(config: PretrainedConfig) -> dict[str, Any]:
     On CPU torch's fused attention is slower than plain matrix products when gradients are needed.
     """
     options: dict[str, Any] = {"attn_implementation": "sdpa" if torch.cuda.is_available() else "eager"}
-    if config.model_type in ("bert", "roberta", "xlm-roberta", "camembert"):
+    if config.model_type in MODEL_TYPES:
         options["add_pooling_layer"] = False
     return options
 

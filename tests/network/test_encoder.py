@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from transformers import AutoModel, AutoTokenizer, DistilBertConfig, DistilBertModel
+from transformers import AlbertConfig, AlbertModel, AutoModel, AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from spacy_prokd.encoder_loading import read_encoder
 from spacy_prokd.network import encoder as encoder_module
@@ -308,3 +308,17 @@ def test_layers_that_are_left_are_trained_and_embeddings_are_not(encoder):
 def test_layers_that_are_not_there(encoder, n_layers):
     with pytest.raises(ValueError, match=f"layers = {n_layers}, but the encoder has 3"):
         encoder.keep_layers(n_layers)
+
+
+def test_an_encoder_without_a_list_of_layers_comes_back(tiny_tokenizer):
+    """ALBERT has one layer, which it calls many times."""
+    config = AlbertConfig(
+        vocab_size=130, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=64, pad_token_id=1,
+    )  # fmt: skip
+    settings = {"pad_id": 1, "unk_id": 3, "frozen_layers": 0, "max_length": 32, "precision": "fp32"}
+    encoder = WordEncoder(AlbertModel(config), tiny_tokenizer, **settings).eval()
+    again = WordEncoder.from_config(encoder.config).eval()
+    again.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        assert_close(again([["Weber"]]), encoder([["Weber"]]))
