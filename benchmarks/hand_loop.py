@@ -59,6 +59,43 @@ def read_tokenizer(encoder: Path) -> PreTrainedTokenizerFast:
     return AutoTokenizer.from_pretrained(encoder, use_fast=True, add_prefix_space=True)
 
 
+def make_micro_batches(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[Sequence[str]], max_pieces: int, max_length: int | None = None
+) -> tuple[list[int], list[MicroBatch]]:
+    """Tokenise, sort by length, and pad.
+
+    texts (Sequence[Sequence[str]]): The words of each text.
+    max_pieces (int): Of a micro-batch, padding included.
+    max_length (int | None): Where longer texts are cut; none are if None.
+    RETURNS (tuple): The order of the texts, longest first, and the micro-batches in this order.
+    """
+    encodings = tokenizer(
+        [list(words) for words in texts],
+        is_split_into_words=True,
+        truncation=max_length is not None,
+        max_length=max_length,
+    )
+    lengths = [len(ids) for ids in encodings["input_ids"]]
+    order = sorted(range(len(texts)), key=lambda i: -lengths[i])
+    groups: list[list[int]] = []
+    for i in order:
+        if not groups or lengths[groups[-1][0]] * (len(groups[-1]) + 1) > max_pieces:
+            groups.append([])
+        groups[-1].append(i)
+    micro_batches = []
+    for group in groups:
+        pieces = [torch.tensor(encodings["input_ids"][i]) for i in group]
+        ids = pad_sequence(pieces, batch_first=True, padding_value=tokenizer.pad_token_id)
+        mask = torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in group])[:, None]
+        first: list[int] = []
+        for row, i in enumerate(group):
+            words = encodings.word_ids(i)
+            starts = [j for j, word in enumerate(words) if word is not None and word != words[j - 1]]
+            first.extend(row * ids.shape[1] + j for j in starts)
+        micro_batches.append(MicroBatch(ids, None if mask.all() else mask.long(), torch.tensor(first)))
+    return order, micro_batches
+
+
 class HandLoop:
     """Token classification with cross entropy: the teacher's step."""
 
@@ -93,25 +130,7 @@ class HandLoop:
         texts (Sequence[Sequence[str]]): The words of each text.
         targets (Sequence[np.ndarray]): What is known of the words of each text.
         """
-        encodings = self.tokenizer([list(words) for words in texts], is_split_into_words=True)
-        lengths = [len(ids) for ids in encodings["input_ids"]]
-        order = sorted(range(len(texts)), key=lambda i: -lengths[i])
-        groups: list[list[int]] = []
-        for i in order:
-            if not groups or lengths[groups[-1][0]] * (len(groups[-1]) + 1) > self.settings.max_batch_pieces:
-                groups.append([])
-            groups[-1].append(i)
-        micro_batches = []
-        for group in groups:
-            pieces = [torch.tensor(encodings["input_ids"][i]) for i in group]
-            ids = pad_sequence(pieces, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-            mask = torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in group])[:, None]
-            first: list[int] = []
-            for row, i in enumerate(group):
-                words = encodings.word_ids(i)
-                starts = [j for j, word in enumerate(words) if word is not None and word != words[j - 1]]
-                first.extend(row * ids.shape[1] + j for j in starts)
-            micro_batches.append(MicroBatch(ids, None if mask.all() else mask.long(), torch.tensor(first)))
+        order, micro_batches = make_micro_batches(self.tokenizer, texts, self.settings.max_batch_pieces)
         return Step(micro_batches, torch.from_numpy(np.concatenate([targets[i] for i in order])))
 
     def step(self, batch: Step) -> float:

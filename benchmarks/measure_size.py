@@ -28,7 +28,7 @@ print(time.perf_counter() - start)
 
 
 def measure_size(
-    pipeline: Path, texts: Path, data: Sequence[Path], *, vocabulary_size: int = 120_000, rounds: int = 5
+    pipeline: Path, texts: Path, data: Sequence[Path], *, vocabulary_size: int, rounds: int = 5
 ) -> dict[str, Any]:
     """Bytes, load time and F1 of a trained pipeline as it is and as `package` makes it small.
 

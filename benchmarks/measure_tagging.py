@@ -18,7 +18,7 @@ from spacy.util import load_config
 from texts import read_train_docs
 from thinc.api import Model
 
-from spacy_prokd.architectures import get_head
+from spacy_prokd.architectures import encoder_nodes, get_head
 from spacy_prokd.encoder_loading import load_encoder
 from spacy_prokd.errors import ProKDError
 
@@ -124,7 +124,7 @@ def measure_tagging(
 
 
 def _encoder_node(nlp: Language) -> Model:
-    return next(node for node in nlp.get_pipe("prokd_ner").model.walk() if node.name == "transformer_encoder")
+    return encoder_nodes(nlp.get_pipe("prokd_ner").model)[0]
 
 
 def _gigaflop(nlp: Language, words: Sequence[Sequence[str]]) -> float:
