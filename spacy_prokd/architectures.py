@@ -71,20 +71,25 @@ def _build_encoder(settings: dict[str, Any], config: dict[str, Any]) -> WordEnco
     return WordEncoder.from_config({**config, **settings})
 
 
+def encoder_nodes(model: Model) -> list[Model]:
+    """The TransformerEncoders inside a model."""
+    return [node for node in model.walk() if node.name == "transformer_encoder"]
+
+
 def keep_layers(model: Model, n_layers: int) -> None:
     """Drop layers of our encoder inside a model, see `WordEncoder.keep_layers`.
 
     RAISES (ProKDError): If it has no such encoder, or not that many layers.
     """
-    encoders = [node.shims[0].module for node in model.walk() if node.name == "transformer_encoder"]
-    if not encoders:
+    nodes = encoder_nodes(model)
+    if not nodes:
         raise ProKDError(
             f"layers = {n_layers}, but the model has no spacy-prokd.TransformerEncoder.v1 to drop layers of: "
             "set layers = null under [initialize.components.prokd_ner] or change the tok2vec."
         )
-    for encoder in encoders:
+    for node in nodes:
         try:
-            encoder.keep_layers(n_layers)
+            node.shims[0].module.keep_layers(n_layers)
         except ValueError as error:
             raise ProKDError(f"[initialize.components.prokd_ner] {error}") from None
 

@@ -12,6 +12,7 @@ from thinc.api import Model
 from torch import nn
 
 from . import bundled_encoder
+from .architectures import encoder_nodes
 from .errors import ProKDError
 from .files import atomic_folder
 
@@ -25,7 +26,7 @@ def load_encoder(name: str) -> Callable[[Model], Model]:
     """
 
     def load(model: Model) -> Model:
-        encoders = [node for node in model.walk() if node.name == "transformer_encoder"]
+        encoders = encoder_nodes(model)
         if not encoders:
             raise ProKDError(
                 f"An encoder is named ('{name}') but the model has no spacy-prokd.TransformerEncoder.v1 to put it in: "

@@ -57,7 +57,7 @@ def package(
     metrics (Mapping[str, Path]): The files of `evaluate` for "student", which is this pipeline, and others
         to compare it with; the model card shows them in this order.
     vocabulary_size (int): Pieces that the package's encoder keeps, those of the target's training text first; its
-        matrices are fp16. 0 for all pieces and for weights as they were trained.
+        matrices are stored in fewer bytes. 0 for all pieces and for weights as they were trained.
     RETURNS (Path): The wheel.
     RAISES (ProKDError): If an input is missing, the name or version cannot be a package's, the build fails,
         or the package has a pickle in it.

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import spacy
 
+from .architectures import encoder_nodes
 from .corpus.docbins import load_docs
 from .errors import ProKDError
-from .network.encoder import WordEncoder
 from .network.vocabulary import can_trim, choose_pieces, count_pieces, trim_vocabulary
 from .pipeline import ProKDNer
-from .shims import TorchShim, save_weights
+from .shims import save_weights, weights_apart
 
 
 def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
@@ -35,12 +35,13 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
     for name, pipe in nlp.pipeline:
         if not isinstance(pipe, ProKDNer):
             continue
-        for shim in [shim for node in pipe.model.walk() for shim in node.shims if isinstance(shim, TorchShim)]:
-            encoder = shim.module
-            if isinstance(encoder, WordEncoder) and can_trim(encoder):
+        for node in encoder_nodes(pipe.model):
+            encoder = node.shims[0].module
+            if can_trim(encoder):
                 kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
-                shim.module = trim_vocabulary(encoder, kept)
+                node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}
-        pipe.to_disk(pipeline / name, exclude=["vocab"])
+        with weights_apart(pipe.model):
+            pipe.model.to_disk(pipeline / name / "model")
         save_weights(pipe.model, pipeline / name, small=True)
     return sizes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_KNOWN = ("bert", "roberta", "xlm-roberta", "camembert")
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
 
 class Settings(SimpleNamespace):
@@ -36,7 +36,7 @@ def is_plain_bert(config: Any) -> bool:
     config (Any): Hugging Face's, or `Settings`.
     """
     return (
-        config.model_type in _KNOWN
+        config.model_type in MODEL_TYPES
         and config.hidden_act == "gelu"
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not config.is_decoder

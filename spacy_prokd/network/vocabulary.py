@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from .encoder import WordEncoder
 
@@ -22,7 +22,7 @@ _MAIN_SCRIPT = 0.01  # share of the letters above which a script is the language
 
 def can_trim(encoder: WordEncoder) -> bool:
     """Whether pieces can be taken out of the tokenizer: not where they are made by a list of merges (BPE)."""
-    return json.loads(encoder.pieces.tokenizer.to_str())["model"]["type"] in ("Unigram", "WordPiece")
+    return isinstance(encoder.pieces.tokenizer.model, models.Unigram | models.WordPiece)
 
 
 def count_pieces(encoder: WordEncoder, texts: Iterable[Sequence[str]]) -> Counter[int]:
@@ -47,7 +47,7 @@ def choose_pieces(tokenizer: Tokenizer, counts: Counter[int], size: int) -> list
     size (int): How many to keep, if there are as many; special ones and single characters are kept in any case.
     RETURNS (list[int]): Ids, ascending.
     """
-    pieces = _pieces(json.loads(tokenizer.to_str())["model"])
+    pieces = {i: piece for piece, i in tokenizer.get_vocab(with_added_tokens=False).items()}
     letters: Counter[str] = Counter()
     for i, count in counts.items():
         for script in _scripts(pieces.get(i, "")):
@@ -121,12 +121,6 @@ def _renumber(processor: dict[str, Any] | None, new_ids: dict[int, int]) -> None
     if isinstance(processor.get("special_tokens"), dict):
         for token in processor["special_tokens"].values():
             token["ids"] = [new_ids[old] for old in token["ids"]]
-
-
-def _pieces(model: dict[str, Any]) -> dict[int, str]:
-    if model["type"] == "Unigram":
-        return {i: piece for i, (piece, _score) in enumerate(model["vocab"])}
-    return {i: piece for piece, i in model["vocab"].items()}
 
 
 def _bare(piece: str) -> str:
