@@ -23,7 +23,7 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 from torch import Tensor
 
-from spacy_prokd.corpus.docbins import load_docs
+from spacy_prokd.corpus.docbins import read_docs
 from spacy_prokd.decoding import decode
 from spacy_prokd.network.prototypes import (
     Moments,
@@ -68,7 +68,7 @@ def main(
     """Score the labels of each reading on the target's dev set."""
     nlp = spacy.load(teacher)
     labels = nlp.get_pipe("prokd_ner").labels
-    train, dev = (load_docs(corpus / f"{split}.spacy", nlp.vocab) for split in ("train", "dev"))
+    train, dev = (list(read_docs(corpus / f"{split}.spacy", nlp.vocab)) for split in ("train", "dev"))
     n_classes = len(nlp.get_pipe("prokd_ner").tags)
     moments = {}
     for h, p in read(nlp, train, "train"):

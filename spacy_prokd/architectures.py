@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import spacy
 import torch
 from spacy.tokens import Doc
@@ -30,6 +31,16 @@ class TaggerOutput(NamedTuple):
     vectors: Tensor
     logits: Tensor
     lengths: list[int]
+
+
+def probabilities(output: TaggerOutput) -> list[np.ndarray]:
+    """The probabilities of the tags, float32 [n_words, n_classes] for each doc."""
+    return split_by_doc(torch.softmax(output.logits, dim=-1), output.lengths)
+
+
+def split_by_doc(rows: Tensor, lengths: Sequence[int]) -> list[np.ndarray]:
+    """What is known of words, [n_words, ...], as one array for each doc."""
+    return np.split(rows.cpu().numpy(), np.cumsum(lengths)[:-1])
 
 
 @spacy.registry.architectures("spacy-prokd.TransformerEncoder.v1")

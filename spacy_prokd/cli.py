@@ -91,13 +91,14 @@ def label(
     output: Annotated[Path, typer.Argument(help="Folder for the labelled shards")],
     teachers: Annotated[list[Path], typer.Argument(help="One or more trained teachers; their average labels")],
     batch_size: Annotated[int, typer.Option(help="Texts a batch")] = 256,
+    vectors: Annotated[bool, typer.Option("--vectors", help="Store word vectors too, for vector_weight")] = False,
     gpu_id: GpuId = -1,
 ) -> None:
     """Store the teacher's probabilities with each text; a stopped run goes on where it was."""
     from .soft_labels import label_corpus
 
     _use_gpu(gpu_id)
-    n_docs = label_corpus(teachers, corpus, output, batch_size=batch_size)
+    n_docs = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
     typer.echo(f"Labelled {n_docs:,} texts in {output}")
 
 

@@ -21,6 +21,7 @@ from .network.losses import (
     distillation,
     distillation_weight,
     student_loss,
+    vector_distillation,
 )
 from .network.prototypes import (
     ClassSums,
@@ -34,7 +35,7 @@ from .network.prototypes import (
     sharpen,
     straight_through,
 )
-from .network.pseudo_labels import hard_labels, margin_gate, trusted
+from .network.pseudo_labels import LabelledTexts, PseudoLabels, hard_labels, join, margin_gate, trusted
 
 
 class Batch(NamedTuple):
@@ -42,12 +43,14 @@ class Batch(NamedTuple):
 
     classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
     soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities.
-    texts (Sequence[bytes]): What tells each doc from others, the same in every epoch: its words.
+    texts (Sequence[bytes]): What tells each doc from others, the same in every epoch.
+    vectors (Tensor | None): float32 [n_words, width], the teacher's word vectors.
     """
 
     classes: Tensor
-    soft: Tensor | None
+    soft: Tensor | None = None
     texts: Sequence[bytes] = ()
+    vectors: Tensor | None = None
 
 
 class Progress(NamedTuple):
@@ -65,6 +68,7 @@ class Objective(Protocol):
     """What the pipe asks of an objective. `losses` holds "loss", whose gradient is taken, and named parts of it."""
 
     needs_soft_labels: bool
+    needs_vectors: bool
 
     def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
         """Called before each epoch; `corpus` is a full pass without dropout and gradients."""
@@ -100,6 +104,7 @@ class Teacher:
     """See `make_teacher`."""
 
     needs_soft_labels = False
+    needs_vectors = False
 
     def __init__(
         self,
@@ -195,6 +200,7 @@ def make_student(
     confidence: float = 0.0,
     class_share: float = 1.0,
     relabel: Literal["epoch", "batch"] = "epoch",
+    vector_weight: float = 0.0,
 ) -> Student:
     """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
 
@@ -213,11 +219,13 @@ def make_student(
     class_share (float): Share of each class's words that count in Eq. 11, the surest first.
     relabel (str): When a word gets its pseudo-label: each "epoch", by a full pass of the model as it then is, or
         each "batch" as printed, by prototypes that follow the batches.
+    vector_weight (float): Of the teacher's word vectors in distillation, for a student with fewer layers; needs
+        `spacy-prokd label --vectors`.
     """
     power = float("inf") if sharpness is None else sharpness
     return Student(
         self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, margin_gate, confidence,
-        class_share, relabel,
+        class_share, relabel, vector_weight,
     )  # fmt: skip
 
 
@@ -244,6 +252,7 @@ class Student:
         confidence: float,
         class_share: float,
         relabel: str,
+        vector_weight: float,
     ) -> None:
         self.self_training = self_training
         self.alpha = alpha
@@ -258,8 +267,14 @@ class Student:
         self.confidence = confidence
         self.class_share = class_share
         self.relabel = relabel
-        self._labels: dict[bytes, tuple[Tensor, Tensor]] = {}  # of each text in this epoch
-        self._recent: list[tuple[Tensor, Tensor]] = []  # predictions and the teacher's, since the guard looked
+        self.vector_weight = vector_weight
+        self._labels: LabelledTexts | None = None  # of this epoch
+        self._recent: list[tuple[Tensor, Tensor]] = []  # predictions and the teacher's labels, since the guard looked
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether batches need the teacher's word vectors."""
+        return self.vector_weight > 0.0
 
     def weight(self, progress: Progress) -> float:
         """alpha of Eq. 13 in this epoch."""
@@ -281,78 +296,82 @@ class Student:
         moments = Moments(n_classes, width, device)
         texts: list[bytes] = []
         lengths: list[int] = []
-        soft: list[Tensor] = []
-        with ArraySpool() as vectors:
+        with ArraySpool() as vectors, ArraySpool() as soft:
             for output, batch in corpus():
                 moments.add(output.vectors, self._weights(output.logits))
                 vectors.append(output.vectors.cpu().numpy())
+                soft.append(batch.soft.cpu().numpy())
                 texts.extend(batch.texts)
                 lengths.extend(output.lengths)
-                soft.append(batch.soft)
             head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
-            far = [self._distances(head, torch.from_numpy(h).to(device)) for h in vectors]
-        p = torch.cat(soft)
-        labels, counts = self._pseudo_labels(head, torch.cat(far), p)
-        self._guard(labels, p, f"before epoch {progress.epoch + 1}")
+            found = join(
+                self._pseudo_labels(head, torch.from_numpy(h).to(device), torch.from_numpy(p).to(device))
+                for h, p in zip(vectors, soft)
+            )
+        labels, counts = self._select(found)
+        self._guard(labels, found.teacher, f"before epoch {progress.epoch + 1}")
         if self.relabel == "epoch":
-            self._labels = dict(zip(texts, zip(labels.split(lengths), counts.split(lengths))))
+            self._labels = LabelledTexts(texts, lengths, labels, counts)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13."""
         alpha = self.weight(progress)
         kd = distillation(output.logits, batch.soft, self.reduction)
         losses = {"distillation": kd.detach()}
+        if self.needs_vectors:
+            matching = vector_distillation(output.vectors, batch.vectors)
+            losses["vectors"] = matching.detach()
+            kd = kd + self.vector_weight * matching
         if alpha == 1.0:
             return {"loss": kd, **losses}
         labels, counts = self._labels_of(batch) if self.relabel == "epoch" else self._relabel(head, output, batch)
-        st = cross_entropy(output.logits, labels, counts)
-        self._recent.append((output.logits.detach().argmax(dim=-1), batch.soft))
+        teacher = batch.soft.argmax(dim=-1)
+        st = cross_entropy(output.logits, labels, counts.float())
+        self._recent.append((output.logits.detach().argmax(dim=-1), teacher))
         if len(self._recent) == self.guarded_batches:
-            found, p = (torch.cat(tensors) for tensors in zip(*self._recent))
+            found, expected = (torch.cat(tensors) for tensors in zip(*self._recent))
             self._recent.clear()
-            self._guard(found, p, f"in epoch {progress.epoch + 1}", fewest=20)
-        changed = (labels != batch.soft.argmax(dim=-1)).float().mean()
+            self._guard(found, expected, f"in epoch {progress.epoch + 1}", fewest=20)
+        changed = (labels != teacher).float().mean()
         return {"loss": student_loss(kd, st, alpha), **losses, "self_training": st.detach(), "relabelled": changed}
 
     def _labels_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         try:
-            of_texts = [self._labels[text] for text in batch.texts]
+            return self._labels.of(batch.texts)
         except KeyError:
             raise ProKDError(
                 "Self-training got a text that nlp.initialize() did not see: initialize with the whole training "
                 'corpus, or set objective.relabel = "batch".'
             ) from None
-        labels, counts = (torch.cat(tensors) for tensors in zip(*of_texts))
-        return labels, counts
 
     def _relabel(self, head: TagHead, output: TaggerOutput, batch: Batch) -> tuple[Tensor, Tensor]:
         """Label a batch as the prototypes are now, and move these."""
         h = output.vectors.detach()
-        labelled = self._pseudo_labels(head, self._distances(head, h), batch.soft)
+        labels, counts = self._select(self._pseudo_labels(head, h, batch.soft))
         head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
-        return labelled
+        return labels.long(), counts
 
     def _weights(self, logits: Tensor) -> Tensor:
         return sharpen(torch.softmax(logits.detach(), dim=-1), self.sharpness)
 
-    def _distances(self, head: TagHead, h: Tensor) -> Tensor:
-        return distances(h, head.target, self.distance)
-
-    def _pseudo_labels(self, head: TagHead, far: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10), and which words count."""
+    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> PseudoLabels:
+        """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
+        far = distances(h, head.target, self.distance)
         pi = prototype_probabilities(far, head.target, self.tau_proto, prior=self.prior)
-        mix = hybrid(pi, p, self.beta)
-        labels = hard_labels(mix)
-        if self.margin_gate:
-            labels = margin_gate(labels, hard_labels(p), far)
-        return labels, trusted(mix, labels, self.confidence, self.class_share)
+        return hard_labels(hybrid(pi, p, self.beta), p, far)
 
-    def _guard(self, labels: Tensor, p: Tensor, when: str, fewest: int = 1) -> None:
+    def _select(self, found: PseudoLabels) -> tuple[Tensor, Tensor]:
+        """The labels of Eq. 11, and which words count in it."""
+        if self.margin_gate:
+            found = margin_gate(found)
+        return found.labels, trusted(found, self.confidence, self.class_share)
+
+    def _guard(self, labels: Tensor, teacher: Tensor, when: str, fewest: int = 1) -> None:
         """Stop where labels or predictions are no longer those of a student of this teacher.
 
+        teacher (Tensor): The teacher's labels of the same words.
         fewest (int): Entities of the teacher by which the student's can be judged.
         """
-        teacher = p.argmax(dim=-1)
         agreement = float((labels == teacher).float().mean())
         entities, expected = int((labels > 0).sum()), int((teacher > 0).sum())
         if agreement < self.least_agreement or (expected >= fewest and entities < self.least_entities * expected):

@@ -6,6 +6,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,14 +21,14 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from .architectures import TaggerOutput, get_head, gradient_of, keep_layers, leaf
+from .architectures import TaggerOutput, get_head, gradient_of, keep_layers, leaf, probabilities
 from .decoding import decode
 from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
-from .soft_labels import get_soft_labels
+from .soft_labels import get_soft_labels, get_vectors
 from .training_data import gold_classes
 
 SPANS_KEY = "prokd"
@@ -237,14 +238,12 @@ class ProKDNer(TrainablePipe):
         docs = list(docs)
         if not any(len(doc) for doc in docs):
             return [np.zeros((0, len(self.tags)), dtype=np.float32) for _ in docs]
-        output = self.model.predict(docs)
-        probabilities = torch.softmax(output.logits, dim=-1).cpu().numpy()
-        return np.split(probabilities, np.cumsum(output.lengths)[:-1])
+        return probabilities(self.model.predict(docs))
 
-    def set_annotations(self, docs: Iterable[Doc], probabilities: list[np.ndarray]) -> None:
-        """Decode the probabilities and set the entities and their scores."""
+    def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
+        """Decode the probabilities of `predict` and set the entities and their scores."""
         docs = list(docs)
-        decoded = decode(probabilities, self.labels, threshold=self.cfg["threshold"])
+        decoded = decode(predicted, self.labels, threshold=self.cfg["threshold"])
         for doc, scored in zip(docs, decoded):
             preset = list(doc.ents)
             taken = {i for span in preset for i in range(span.start, span.end)}
@@ -342,10 +341,15 @@ class ProKDNer(TrainablePipe):
         device = output.logits.device
         classes = torch.from_numpy(gold_classes(examples, self.labels)).to(device)
         if not self.objective.needs_soft_labels:
-            return Batch(classes, None)
-        soft = np.concatenate([get_soft_labels(example.reference, len(self.tags)) for example in examples])
-        texts = [example.predicted.to_array(ORTH).tobytes() for example in examples]
-        return Batch(classes, torch.from_numpy(soft).to(device), texts)
+            return Batch(classes)
+        docs = [example.reference for example in examples]
+        soft = torch.from_numpy(np.concatenate([get_soft_labels(doc, len(self.tags)) for doc in docs]))
+        vectors = None
+        if self.objective.needs_vectors:
+            width = output.vectors.shape[1]
+            vectors = torch.from_numpy(np.concatenate([get_vectors(doc, width) for doc in docs])).to(device)
+        texts = [blake2b(example.predicted.to_array(ORTH).tobytes(), digest_size=16).digest() for example in examples]
+        return Batch(classes, soft.to(device), texts, vectors)
 
 
 def get_span_score(span: Span) -> float | None:

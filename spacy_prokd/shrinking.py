@@ -7,7 +7,7 @@ from pathlib import Path
 import spacy
 
 from .architectures import encoder_nodes
-from .corpus.docbins import load_docs
+from .corpus.docbins import read_docs
 from .errors import ProKDError
 from .network.vocabulary import can_trim, choose_pieces, count_pieces, trim_vocabulary
 from .pipeline import ProKDNer
@@ -30,7 +30,7 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
             "Convert the corpus again, or keep all pieces with --vocabulary-size 0."
         )
     nlp = spacy.load(pipeline)
-    words = [[token.text for token in doc] for doc in load_docs(texts, nlp.vocab)]
+    words = [[token.text for token in doc] for doc in read_docs(texts, nlp.vocab)]
     sizes: dict[str, int] = {}
     for name, pipe in nlp.pipeline:
         if not isinstance(pipe, ProKDNer):

@@ -12,7 +12,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import minibatch
 
-from .corpus.docbins import load_docs
+from .architectures import TaggerOutput, probabilities, split_by_doc
+from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
@@ -20,6 +21,7 @@ from .progress import progress_bar
 from .shims import WEIGHTS
 
 SOFT_KEY = "prokd_soft"
+VECTORS_KEY = "prokd_vectors"
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
 
 
@@ -47,7 +49,30 @@ def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
     return np.frombuffer(raw, dtype="<f2").reshape(len(doc), n_tags).astype(np.float32)
 
 
-def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_size: int = 256) -> int:
+def set_vectors(doc: Doc, h: np.ndarray) -> None:
+    """Store the teacher's word vectors [n_words, width] with a Doc, as raw little-endian float16."""
+    doc.user_data[VECTORS_KEY] = h.astype("<f2").tobytes()
+
+
+def get_vectors(doc: Doc, width: int) -> np.ndarray:
+    """The teacher's word vectors stored with a Doc.
+
+    RETURNS (np.ndarray): float32 [n_words, width].
+    RAISES (ProKDError): If there are none, or of another width.
+    """
+    raw = doc.user_data.get(VECTORS_KEY)
+    if raw is None or len(raw) != 2 * len(doc) * width:
+        found = "none" if raw is None else f"{len(raw)} bytes of them, not {2 * len(doc) * width}"
+        raise ProKDError(
+            f"The student matches its teacher's word vectors (objective.vector_weight), but a text of {len(doc)} words "
+            f"has {found}: label the corpus again with `spacy-prokd label --vectors`, by a teacher of the same encoder."
+        )
+    return np.frombuffer(raw, dtype="<f2").reshape(len(doc), width).astype(np.float32)
+
+
+def label_corpus(
+    teachers: Sequence[Path], corpus: Path, output: Path, *, batch_size: int = 256, vectors: bool = False
+) -> int:
     """Label a corpus with the average of some teachers' probabilities.
 
     The output is a folder of shards; a stopped run goes on with the next shard. `labels.json`, which
@@ -57,6 +82,7 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
     corpus (Path): A .spacy file of target text.
     output (Path): The folder to fill.
     batch_size (int): Docs a batch.
+    vectors (bool): Store the word vectors of the first teacher too, for `objective.vector_weight`.
     RETURNS (int): How many docs there are.
     RAISES (ProKDError): If the teachers' labels differ, or a path is not what it should be.
     """
@@ -64,20 +90,24 @@ def label_corpus(teachers: Sequence[Path], corpus: Path, output: Path, *, batch_
         raise ProKDError(f"{corpus} is no file: give the target's train.spacy, which `spacy-prokd convert` makes.")
     pipelines = [_load(path) for path in teachers]
     labels = _common_labels(teachers, pipelines)
-    docs = load_docs(corpus, pipelines[0].vocab)
+    n_docs = count_docs(corpus)
     output.mkdir(parents=True, exist_ok=True)
-    settings = {"teachers": [_fingerprint(path) for path in teachers], "corpus": _fingerprint(corpus)}
+    settings: dict[str, object] = {
+        "teachers": [_fingerprint(path) for path in teachers],
+        "corpus": _fingerprint(corpus),
+        "vectors": vectors,
+    }
     _forget_if_changed(output, settings)
     with progress_bar() as progress:
-        task = progress.add_task("Labelling texts", total=len(docs))
-        for i, shard in enumerate(minibatch(docs, SHARD_SIZE)):
+        task = progress.add_task("Labelling texts", total=n_docs)
+        for i, shard in enumerate(minibatch(read_docs(corpus, pipelines[0].vocab), SHARD_SIZE)):
             path = output / f"{i:05d}.spacy"
             if not path.exists():
-                _label_shard(pipelines, shard, path, batch_size)
+                _label_shard(pipelines, shard, path, batch_size, vectors)
             progress.advance(task, len(shard))
     with atomic_file(output / "labels.json") as temporary:
         temporary.write_text(json.dumps(labels), encoding="utf8")
-    return len(docs)
+    return n_docs
 
 
 def _load(path: Path) -> Language:
@@ -98,27 +128,34 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
     return labels[0]
 
 
-def _label_shard(pipelines: Sequence[Language], docs: Sequence[Doc], path: Path, batch_size: int) -> None:
+def _label_shard(
+    pipelines: Sequence[Language], docs: Sequence[Doc], path: Path, batch_size: int, vectors: bool
+) -> None:
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
-        for doc, p in zip(batch, _average(pipelines, batch)):
+        outputs = [_predict(nlp, batch) for nlp in pipelines]
+        hs = split_by_doc(outputs[0].vectors, outputs[0].lengths)
+        for doc, p, h in zip(batch, _average(outputs), hs):
             plain = copy_words(doc)
             set_soft_labels(plain, p)
+            if vectors:
+                set_vectors(plain, h)
             shard.add(plain)
     with atomic_file(path) as temporary:
         shard.to_disk(temporary)
 
 
-def _average(pipelines: Sequence[Language], docs: Sequence[Doc]) -> Iterator[np.ndarray]:
-    predictions = []
-    for nlp in pipelines:
-        # docs are tokenised already: run the pipes up to prokd_ner, listeners need them
-        for name, pipe in nlp.pipeline:
-            if name == "prokd_ner":
-                predictions.append(pipe.predict(docs))
-                break
-            docs = list(pipe.pipe(docs))
-    for of_one_doc in zip(*predictions):
+def _predict(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
+    # docs are tokenised already: run the pipes up to prokd_ner, listeners need them
+    for name, pipe in nlp.pipeline:
+        if name == "prokd_ner":
+            break
+        docs = list(pipe.pipe(docs))
+    return pipe.model.predict(docs)
+
+
+def _average(outputs: Sequence[TaggerOutput]) -> Iterator[np.ndarray]:
+    for of_one_doc in zip(*map(probabilities, outputs)):
         yield np.mean(of_one_doc, axis=0)
 
 

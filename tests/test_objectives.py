@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from spacy_prokd.architectures import TaggerOutput, get_head, gradient_of, leaf
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.head import TagHead
-from spacy_prokd.network.losses import class_alignment, cross_entropy, distillation
+from spacy_prokd.network.losses import class_alignment, cross_entropy, distillation, vector_distillation
 from spacy_prokd.network.prototypes import ClassSums, class_sums
 from spacy_prokd.objectives import Batch, Progress, make_student, make_teacher
 
@@ -205,6 +205,22 @@ class TestStudent:
         student.start_epoch(head, progress, no_pass)
         losses = student.losses(head, output, batch_of(soft), progress)
         assert torch.equal(losses["loss"], distillation(output.logits, soft))
+
+    @pytest.mark.parametrize(("alpha", "weight"), [(1.0, 1.0), (0.5, 0.5)])
+    def test_word_vectors_are_part_of_distillation(self, head, alpha, weight):
+        output, soft = clusters()
+        teacher = output.vectors.detach() + 0.5
+        student = make_student(alpha=alpha, vector_weight=2.0)
+        student.start_epoch(head, LATER, one_pass(output, soft))
+        losses = student.losses(head, output, batch_of(soft)._replace(vectors=teacher), LATER)
+        matching = vector_distillation(output.vectors, teacher)
+        assert_close(losses["vectors"], matching.detach())
+        expected = weight * (distillation(output.logits, soft) + 2.0 * matching)
+        if weight < 1.0:
+            expected = expected + 0.5 * losses["self_training"]
+        assert_close(losses["loss"], expected)
+        assert gradient_of(losses["loss"], output).vectors.any()
+        assert student.needs_vectors and not make_student().needs_vectors
 
     def test_the_weight_falls_as_in_eq_12_or_is_fixed(self):
         progress = [Progress(e, 4, 0.0) for e in range(4)]

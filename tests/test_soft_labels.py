@@ -17,7 +17,7 @@ from thinc.api import fix_random_seed
 from spacy_prokd import soft_labels
 from spacy_prokd.architectures import get_head
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.soft_labels import SOFT_KEY, get_soft_labels, label_corpus, set_soft_labels
+from spacy_prokd.soft_labels import SOFT_KEY, get_soft_labels, get_vectors, label_corpus, set_soft_labels
 
 # spaCy leaves the files it writes for the garbage collector to close
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -162,10 +162,10 @@ def test_an_interruption_leaves_whole_shards_and_no_labels(teacher, corpus, tmp_
     soft = tmp_path / "soft"
     whole = soft_labels._average
 
-    def fail_in_the_second_shard(pipelines, docs):
+    def fail_in_the_second_shard(outputs):
         if len(list(soft.glob("*.spacy"))) == 1:
             raise KeyboardInterrupt
-        return whole(pipelines, docs)
+        return whole(outputs)
 
     monkeypatch.setattr(soft_labels, "_average", fail_in_the_second_shard)
     with pytest.raises(KeyboardInterrupt):
@@ -202,6 +202,25 @@ def test_several_teachers_are_averaged(teacher, other_teacher, corpus, tmp_path,
     assert max(np.abs(p - q).max() for p, q in zip(one, two)) > 0.05
     for doc, p, q in zip(read(tmp_path / "soft"), one, two, strict=True):
         assert np.abs(get_soft_labels(doc, N_TAGS) - (p + q) / 2).max() < 1e-3
+
+
+def test_word_vectors_are_those_of_the_first_teacher(teacher, other_teacher, corpus, tmp_path, target_docs):
+    label_corpus([teacher, other_teacher], corpus / "target.spacy", tmp_path / "soft", vectors=True)
+    output = spacy.load(teacher).get_pipe("prokd_ner").model.predict(target_docs)
+    width = output.vectors.shape[1]
+    stored = np.concatenate([get_vectors(doc, width) for doc in read(tmp_path / "soft")])
+    assert np.allclose(stored, output.vectors.numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_word_vectors_are_stored_only_when_asked_for(teacher, corpus, tmp_path):
+    soft = tmp_path / "soft"
+    label_corpus([teacher], corpus / "target.spacy", soft)
+    with pytest.raises(ProKDError, match=r"vector_weight.*has none.*label --vectors"):
+        get_vectors(read(soft)[0], 96)
+    label_corpus([teacher], corpus / "target.spacy", soft, vectors=True)  # the shards without them do not stay
+    doc = read(soft)[0]
+    with pytest.raises(ProKDError, match=r"bytes of them, not .*the same encoder"):
+        get_vectors(doc, 100)
 
 
 def test_teachers_with_other_labels_are_an_error(teacher, make_teacher, corpus, tmp_path):

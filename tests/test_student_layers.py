@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import pytest
 import spacy
+from spacy.tokens import DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
+from spacy_prokd.corpus import read_corpus
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.encoder import find_layers
+from spacy_prokd.soft_labels import label_corpus
 
+LABELS = ["LOC", "ORG", "PER"]
 TEXT = "Munich lies south of Berlin ."
 
 
-def make_nlp(tok2vec: dict):
+def make_nlp(tok2vec: dict, objective: dict | None = None):
     fix_random_seed(0)
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
-    nlp.add_pipe("prokd_ner", config={"model": model})
+    config = {"model": model} if objective is None else {"model": model, "objective": objective}
+    nlp.add_pipe("prokd_ner", config=config)
     return nlp
 
 
@@ -62,3 +67,17 @@ def test_layers_that_are_not_there_are_named(teacher, source_examples, tiny_tran
         initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers=4)
     with pytest.raises(ProKDError, match="no spacy-prokd.TransformerEncoder.v1 to drop layers of"):
         initialize(make_nlp(small_tok2vec), source_examples, layers=2)
+
+
+def test_a_student_of_fewer_layers_matches_its_teachers_word_vectors(
+    teacher, source_examples, tiny_transformer, tmp_path
+):
+    docs = [example.reference for example in source_examples]
+    DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
+    label_corpus([teacher], tmp_path / "corpus.spacy", tmp_path / "soft", vectors=True)
+    soft = list(read_corpus(spacy.blank("xx"), tmp_path / "soft"))
+    nlp = make_nlp(tiny_transformer, {"@misc": "spacy-prokd.Student.v1", "self_training": False, "vector_weight": 1.0})
+    initialize(nlp, soft, labels=LABELS, start_from=str(teacher), layers=2)
+    sgd = Adam(0.003, L2=0.0, grad_clip=1.0)
+    distances = [nlp.update(soft, sgd=sgd)["prokd_ner.vectors"] for _ in range(30)]
+    assert distances[-1] < 0.5 * distances[0]

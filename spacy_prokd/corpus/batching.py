@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 import spacy
 from spacy.training import Example
@@ -18,11 +19,12 @@ def batch_by_corpus(largest: int = 32, smallest: int = 8, min_steps: int = 150) 
     largest (int): Texts in a batch of a large corpus, where large batches are fast.
     smallest (int): Texts in a batch, however small the corpus.
     min_steps (int): Steps that an epoch should have.
-    RETURNS (Batcher): Called with an epoch's examples, which it holds in memory, as `spacy train` does.
+    RETURNS (Batcher): Called with an epoch's examples, of which it holds no more than it takes to know the size.
     """
 
     def batch(examples: Iterable[Example]) -> Iterator[list[Example]]:
-        epoch = list(examples)
-        yield from minibatch(epoch, size=min(largest, max(smallest, len(epoch) // min_steps)))
+        examples = iter(examples)
+        known = list(islice(examples, largest * min_steps))
+        yield from minibatch(chain(known, examples), size=min(largest, max(smallest, len(known) // min_steps)))
 
     return batch

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
@@ -12,20 +14,45 @@ from ..errors import ProKDError
 from .contents import Contents, Record, Words
 
 
-def load_docs(path: Path, vocab: Vocab) -> list[Doc]:
-    """Load all Docs of one .spacy file. It is msgpack inside: reading it executes nothing.
+def read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    """Read the Docs of one .spacy file one by one. It is msgpack inside: reading it executes nothing.
 
     path (Path): The file.
     vocab (Vocab): The vocabulary the Docs will use.
-    RETURNS (list[Doc]): The Docs with all they were saved with.
+    YIELDS (Doc): The Docs with all they were saved with.
     RAISES (ProKDError): If the file is no DocBin.
     """
+    with _readable(path):
+        docs = _open(path).get_docs(vocab)
+    while True:
+        with _readable(path):
+            doc = next(docs, None)
+        if doc is None:
+            return
+        yield doc
+
+
+def count_docs(path: Path) -> int:
+    """How many Docs a .spacy file has.
+
+    RAISES (ProKDError): If the file is no DocBin.
+    """
+    with _readable(path):
+        return len(_open(path))
+
+
+def _open(path: Path) -> DocBin:
+    doc_bin = DocBin().from_disk(path)
+    if len(set(doc_bin.attrs)) < len(doc_bin.attrs):
+        # spaCy checks that heads lie inside the Doc in the first such column only, and follows the last.
+        raise ValueError("an attribute occurs twice")
+    return doc_bin
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        doc_bin = DocBin().from_disk(path)
-        if len(set(doc_bin.attrs)) < len(doc_bin.attrs):
-            # spaCy checks that heads lie inside the Doc in the first such column only, and follows the last.
-            raise ValueError("an attribute occurs twice")
-        return list(doc_bin.get_docs(vocab))
+        yield
     except OSError:
         raise
     except Exception as error:  # broken bytes raise whatever the place where they break makes of them
@@ -43,10 +70,9 @@ def read_docbin(path: Path) -> Contents:
     RETURNS (Contents): One `Words` a Doc, tagged in IOB2; the "line" of its words is the number of the Doc.
     RAISES (ProKDError): If the file is no DocBin or has no Docs.
     """
-    docs = load_docs(path, Vocab())
     records: list[Record] = []
     n_partial = 0
-    for number, doc in enumerate(docs, start=1):
+    for number, doc in enumerate(read_docs(path, Vocab()), start=1):
         if not len(doc):
             continue
         annotated = doc.has_annotation("ENT_IOB")

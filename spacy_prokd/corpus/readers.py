@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Optional, Union
 
@@ -14,7 +16,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..errors import ProKDError
-from .docbins import load_docs
+from .docbins import read_docs
 
 
 @spacy.registry.readers("spacy-prokd.Corpus.v1")
@@ -23,6 +25,7 @@ def create_corpus(
     unlabelled: Optional[Union[str, Path]] = None,
     min_examples: int = 0,
     limit: int = 0,
+    shuffle: int = 0,
 ) -> Callable[[Language], Iterator[Example]]:
     """Configure `read_corpus`.
 
@@ -30,9 +33,12 @@ def create_corpus(
     unlabelled (Optional[Union[str, Path]]): A second one, whose annotation is left out.
     min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
+    shuffle (int): Size of a buffer that examples are drawn from; in the order of the files if 0.
     RETURNS (Callable[[Language], Iterator[Example]]): The corpus.
     """
-    return partial(read_corpus, path=path, unlabelled=unlabelled, min_examples=min_examples, limit=limit)
+    return partial(
+        read_corpus, path=path, unlabelled=unlabelled, min_examples=min_examples, limit=limit, shuffle=shuffle
+    )
 
 
 def read_corpus(
@@ -41,6 +47,7 @@ def read_corpus(
     unlabelled: str | Path | None = None,
     min_examples: int = 0,
     limit: int = 0,
+    shuffle: int = 0,
 ) -> Iterator[Example]:
     """Read Examples whose predicted Doc has the very words of the reference, because soft labels belong to words.
 
@@ -50,16 +57,20 @@ def read_corpus(
     `min_examples` repeats the corpus as a whole: schedules that count epochs (self-training that grows from one
     to the next, prototypes recomputed after each) then suit 600 sentences as well as 14,000.
 
+    `spacy train` holds a corpus in memory and shuffles it, unless `training.max_epochs = -1`: then it reads it anew for
+    each epoch, in the order that it is given, and `shuffle` is for this.
+
     nlp (Language): Whose vocabulary the Docs use.
     path (str | Path | None): A .spacy file or a folder of them, read in the order of their names.
     unlabelled (str | Path | None): A second one, whose annotation is left out.
     min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
-    YIELDS (Example): The examples, in the order of the files.
+    shuffle (int): Size of a buffer that examples are drawn from, by Python's `random`; in the order of the files if 0.
+    YIELDS (Example): The examples.
     RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
     """
     examples = []  # kept only while they may have to be repeated
-    for example in _read_once(nlp, path, unlabelled, limit):
+    for example in _draw(_read_once(nlp, path, unlabelled, limit), shuffle):
         if len(examples) < min_examples:
             examples.append(example)
         yield example
@@ -77,10 +88,22 @@ def _read_once(nlp: Language, path: str | Path | None, unlabelled: str | Path | 
             yield Example(copy_words(doc), copy_words(doc))
 
 
+def _draw(examples: Iterator[Example], buffer_size: int) -> Iterator[Example]:
+    """Take any example of a buffer that the next ones fill up."""
+    buffer = list(islice(examples, buffer_size))
+    for example in examples:
+        if buffer:
+            i = random.randrange(buffer_size)
+            buffer[i], example = example, buffer[i]
+        yield example
+    random.shuffle(buffer)
+    yield from buffer
+
+
 def _read_docs(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
     n_docs = 0
     for file in _find_files(path):
-        for doc in load_docs(file, nlp.vocab):
+        for doc in read_docs(file, nlp.vocab):
             if limit and n_docs == limit:
                 return
             if len(doc):

@@ -44,6 +44,21 @@ def distillation(logits: Tensor, p: Tensor, reduction: ClassReduction = "sum") -
     return (squares.sum(dim=-1) if reduction == "sum" else squares.mean(dim=-1)).mean()
 
 
+def vector_distillation(h: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance of the student's and the teacher's word vectors, as a share of the teacher's squared length.
+
+    Not in the paper: TinyBERT (Jiao et al., 2020) matches hidden states so that a student of fewer layers learns more
+    from a word than its class. As a share, it has the same size for any encoder.
+
+    h (Tensor): [n_words, width], the student's.
+    teacher (Tensor): [n_words, width].
+    RETURNS (Tensor): Scalar; 0 for no words.
+    """
+    if len(h) == 0:
+        return h.sum()
+    return (h - teacher).square().sum() / teacher.square().sum().clamp_min(1e-12)
+
+
 def class_alignment(
     source: Tensor,
     target: Tensor,

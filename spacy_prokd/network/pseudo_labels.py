@@ -1,52 +1,115 @@
-"""Hard pseudo-labels of ProKD (Eq. 9 of arXiv 2301.08855), and which of them are trusted.
+"""Hard pseudo-labels of ProKD (Eq. 9 of arXiv 2301.08855), which of them are trusted, and those of a whole corpus.
 
-As printed, each word counts and its label is the argmax of the hybrid; the functions below it are what other
+As printed, each word counts and its label is the argmax of the hybrid; `margin_gate` and `trusted` are what other
 works do with doubtful labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 
-def hard_labels(hybrid: Tensor) -> Tensor:
+class PseudoLabels(NamedTuple):
+    """The labels of some words and what is known about them, in 16 bytes a word: a corpus has many.
+
+    labels (Tensor): int16 [n_words].
+    sureness (Tensor): float32 [n_words], the probability of the label in the hybrid of Eq. 10.
+    distance (Tensor): float32 [n_words], from the label's prototype.
+    teacher (Tensor): int16 [n_words], the teacher's most probable class.
+    teacher_sureness (Tensor): float32 [n_words], the probability of that class in the hybrid.
+    """
+
+    labels: Tensor
+    sureness: Tensor
+    distance: Tensor
+    teacher: Tensor
+    teacher_sureness: Tensor
+
+
+def hard_labels(hybrid: Tensor, p: Tensor, distances: Tensor) -> PseudoLabels:
     """The most probable class of each word (Eq. 9).
 
     hybrid (Tensor): [n_words, n_classes], of Eq. 10.
-    RETURNS (Tensor): int64 [n_words].
+    p (Tensor): [n_words, n_classes], the teacher's probabilities.
+    distances (Tensor): [n_words, n_classes], from the prototypes.
     """
-    return hybrid.argmax(dim=-1)
+    sureness, labels = hybrid.max(dim=-1)
+    teacher = p.argmax(dim=-1)
+    return PseudoLabels(
+        labels.short(),
+        sureness,
+        distances.gather(1, labels[:, None]).squeeze(1),
+        teacher.short(),
+        hybrid.gather(1, teacher[:, None]).squeeze(1),
+    )
 
 
-def margin_gate(labels: Tensor, teacher: Tensor, distances: Tensor) -> Tensor:
+def join(parts: Iterable[PseudoLabels]) -> PseudoLabels:
+    """The labels of several batches as one."""
+    return PseudoLabels(*map(torch.cat, zip(*parts)))
+
+
+def margin_gate(found: PseudoLabels) -> PseudoLabels:
     """Let a prototype overrule the teacher only where the word is nearer to it than its class usually is (ContProto).
 
-    labels (Tensor): int64 [n_words], of Eq. 9.
-    teacher (Tensor): int64 [n_words], the teacher's own.
-    distances (Tensor): [n_words, n_classes], from the prototypes.
-    RETURNS (Tensor): int64 [n_words].
+    RETURNS (PseudoLabels): With the teacher's label, and its sureness, for the other words.
     """
-    own = distances.gather(1, labels[:, None]).squeeze(1)
-    sums = torch.zeros(distances.shape[1], dtype=own.dtype, device=own.device).index_add_(0, labels, own)
-    mean = sums / labels.bincount(minlength=distances.shape[1]).clamp_min(1)
-    return torch.where(own <= mean[labels], labels, teacher)
+    labels = found.labels.long()
+    n_classes = int(labels.max()) + 1 if len(labels) else 0
+    sums = found.distance.new_zeros(n_classes).index_add_(0, labels, found.distance)
+    mean = sums / labels.bincount(minlength=n_classes).clamp_min(1)
+    near = found.distance <= mean[labels]
+    return found._replace(
+        labels=torch.where(near, found.labels, found.teacher),
+        sureness=torch.where(near, found.sureness, found.teacher_sureness),
+    )
 
 
-def trusted(hybrid: Tensor, labels: Tensor, confidence: float, class_share: float) -> Tensor:
+def trusted(found: PseudoLabels, confidence: float, class_share: float) -> Tensor:
     """Which words count in Eq. 11.
 
-    hybrid (Tensor): [n_words, n_classes], of Eq. 10.
-    labels (Tensor): int64 [n_words].
     confidence (float): The least probability of a label.
     class_share (float): The share of each class's words that count, the surest first (Zou 2018): with one bound for
         all classes, rare ones would be left out.
-    RETURNS (Tensor): float32 [n_words], 1 or 0.
+    RETURNS (Tensor): bool [n_words].
     """
-    sureness = hybrid.gather(1, labels[:, None]).squeeze(1)
-    counts = sureness >= confidence
+    counts = found.sureness >= confidence
     if class_share < 1.0:
-        for label in labels.unique():
-            of_class = labels == label
-            counts &= ~of_class | (sureness >= torch.quantile(sureness[of_class], 1.0 - class_share))
-    return counts.float()
+        for label in found.labels.unique():
+            of_class = found.labels == label
+            counts &= ~of_class | (found.sureness >= torch.quantile(found.sureness[of_class], 1.0 - class_share))
+    return counts
+
+
+class LabelledTexts:
+    """The pseudo-labels of a corpus, found again by text: 3 bytes a word.
+
+    keys (Sequence[bytes]): What tells each text from others.
+    lengths (Sequence[int]): Words of each text.
+    labels (Tensor): int16 [n_words], the texts' words one after the other.
+    counts (Tensor): bool [n_words].
+    """
+
+    def __init__(self, keys: Sequence[bytes], lengths: Sequence[int], labels: Tensor, counts: Tensor) -> None:
+        self._places: dict[bytes, tuple[int, int]] = {}
+        start = 0
+        for key, length in zip(keys, lengths):
+            self._places[key] = (start, start + length)
+            start += length
+        self._labels, self._counts = labels, counts
+
+    def of(self, keys: Sequence[bytes]) -> tuple[Tensor, Tensor]:
+        """Find the labels of some texts.
+
+        RETURNS (tuple): int64 [n_words] labels and bool [n_words], which count.
+        RAISES (KeyError): If a text is none of the corpus.
+        """
+        places = [self._places[key] for key in keys]
+        return (
+            torch.cat([self._labels[start:end] for start, end in places]).long(),
+            torch.cat([self._counts[start:end] for start, end in places]),
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
@@ -92,6 +94,22 @@ def test_a_small_corpus_is_repeated_whole(nlp, save, min_examples, n_examples):
 def test_limit_counts_each_path(nlp, save):
     paths = save("a.spacy", "", "a", "b"), save("b.spacy", "c", "d")
     assert words(read_corpus(nlp, *paths, limit=1)) == [["a"], ["c"]]
+
+
+@pytest.mark.parametrize("shuffle", [1, 3, 8, 100])
+def test_a_buffer_shuffles_and_loses_nothing(nlp, save, shuffle):
+    letters = [[letter] for letter in "abcdefgh"]
+    path = save("a.spacy", *(letter for (letter,) in letters))
+    random.seed(0)
+    read = [words(read_corpus(nlp, path, shuffle=shuffle)) for _ in range(2)]
+    assert all(sorted(each) == letters for each in read)
+    assert (read[0] == read[1]) == (shuffle == 1)
+
+
+def test_an_example_does_not_come_before_the_buffer_reaches_it(nlp, save):
+    path = save("a.spacy", *map(str, range(50)))
+    for i, (number,) in enumerate(words(read_corpus(nlp, path, shuffle=5))):
+        assert int(number) <= i + 5
 
 
 def test_it_can_be_read_again(nlp, save):

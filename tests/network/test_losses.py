@@ -15,6 +15,7 @@ from spacy_prokd.network.losses import (
     distillation,
     distillation_weight,
     student_loss,
+    vector_distillation,
 )
 
 # softmax(0, log 3) = (1/4, 3/4) and softmax(0, 0) = (1/2, 1/2)
@@ -41,6 +42,15 @@ def test_distillation_sums_over_classes_and_averages_over_words_eq_2():
     p = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
     # word 1: (1/4 - 1/2)^2 + (3/4 - 1/2)^2 = 0.125; word 2: (1/2 - 1)^2 + (1/2 - 0)^2 = 0.5; mean 0.3125
     assert distillation(LOGITS, p).item() == pytest.approx(0.3125, abs=1e-6)
+
+
+def test_vector_distillation_is_a_share_of_the_teachers_squared_length():
+    teacher = torch.tensor([[3.0, 4.0], [0.0, 0.0]])  # 25
+    h = torch.tensor([[3.0, 3.0], [2.0, 0.0]])  # 1 + 4 away
+    assert vector_distillation(h, teacher).item() == pytest.approx(0.2)
+    assert vector_distillation(10 * h, 10 * teacher).item() == pytest.approx(0.2)
+    assert vector_distillation(h[:0], teacher[:0]).item() == 0.0
+    assert gradcheck(vector_distillation, (random(3, 4), random(3, 4, seed=1).detach()))
 
 
 def test_distillation_as_in_tsl_is_smaller_by_the_number_of_classes():

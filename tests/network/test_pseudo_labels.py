@@ -4,53 +4,86 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
-from spacy_prokd.network.pseudo_labels import hard_labels, margin_gate, trusted
+from spacy_prokd.network.pseudo_labels import LabelledTexts, hard_labels, join, margin_gate, trusted
 
 HYBRID = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.55, 0.45], [0.6, 0.4], [0.3, 0.7], [0.05, 0.95]])
-LABELS = torch.tensor([0, 1, 0, 0, 1, 1])
+LABELS = [0, 1, 0, 0, 1, 1]
+FOUND = hard_labels(HYBRID, HYBRID, torch.zeros(6, 2))
+
+
+def gate(labels: list[int], teacher: list[int], distances: list[list[float]]) -> list[int]:
+    hybrid, p = (torch.nn.functional.one_hot(torch.tensor(each), 2).float() for each in (labels, teacher))
+    return margin_gate(hard_labels(hybrid, p, torch.tensor(distances))).labels.tolist()
 
 
 def test_a_hard_label_is_the_most_probable_class():
-    assert hard_labels(HYBRID).tolist() == LABELS.tolist()
+    assert FOUND.labels.tolist() == LABELS
+    assert FOUND.sureness.tolist() == pytest.approx([0.9, 0.8, 0.55, 0.6, 0.7, 0.95])
+
+
+def test_with_a_label_comes_what_the_teacher_says_and_how_far_the_prototype_is():
+    p = torch.tensor([[0.6, 0.4], [0.6, 0.4]])
+    found = hard_labels(HYBRID[:2], p, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert found.teacher.tolist() == [0, 0]
+    assert found.teacher_sureness.tolist() == pytest.approx([0.9, 0.2])
+    assert found.distance.tolist() == [1.0, 4.0]
+
+
+def test_labels_of_batches_are_those_of_the_whole():
+    parts = [hard_labels(HYBRID[part], HYBRID[part], torch.zeros(6, 2)[part]) for part in (slice(0, 2), slice(2, 6))]
+    for joined, whole in zip(join(parts), FOUND):
+        assert joined.tolist() == whole.tolist()
 
 
 def test_all_words_count_as_printed():
-    assert trusted(HYBRID, LABELS, confidence=0.0, class_share=1.0).tolist() == [1.0] * 6
+    assert trusted(FOUND, confidence=0.0, class_share=1.0).tolist() == [True] * 6
 
 
 @pytest.mark.parametrize(
     ("confidence", "expected"), [(0.6, [1, 1, 0, 1, 1, 1]), (0.75, [1, 1, 0, 0, 0, 1]), (0.96, [0, 0, 0, 0, 0, 0])]
 )
 def test_below_the_confidence_a_word_does_not_count(confidence, expected):
-    assert trusted(HYBRID, LABELS, confidence, class_share=1.0).tolist() == expected
+    assert trusted(FOUND, confidence, class_share=1.0).tolist() == expected
 
 
 def test_a_share_of_each_class_counts_the_surest_first():
     # class 0 has 0.9, 0.6, 0.55 and class 1 has 0.95, 0.8, 0.7: the medians are 0.6 and 0.8
-    assert trusted(HYBRID, LABELS, 0.0, class_share=0.5).tolist() == [1, 1, 0, 1, 0, 1]
-    assert trusted(HYBRID, LABELS, 0.0, class_share=0.0).tolist() == [1, 0, 0, 0, 0, 1]
+    assert trusted(FOUND, 0.0, class_share=0.5).tolist() == [1, 1, 0, 1, 0, 1]
+    assert trusted(FOUND, 0.0, class_share=0.0).tolist() == [1, 0, 0, 0, 0, 1]
 
 
 def test_both_bounds_hold_together():
-    assert trusted(HYBRID, LABELS, 0.7, class_share=0.5).tolist() == [1, 1, 0, 0, 0, 1]
-
-
-def test_a_label_that_the_teacher_gave_too_trusts_as_much_as_any():
-    assert trusted(HYBRID, 1 - LABELS, 0.3, class_share=1.0).tolist() == [0, 0, 1, 1, 1, 0]
+    assert trusted(FOUND, 0.7, class_share=0.5).tolist() == [1, 1, 0, 0, 0, 1]
 
 
 def test_the_gate_leaves_far_words_to_the_teacher():
-    labels, teacher = torch.tensor([1, 1, 1, 0]), torch.tensor([0, 0, 1, 1])
     # words of class 1 are 1, 3 and 5 from its prototype, 3 in the mean; the only word of class 0 is at its mean
-    distances = torch.tensor([[9.0, 1.0], [9.0, 3.0], [9.0, 5.0], [2.0, 9.0]])
-    assert margin_gate(labels, teacher, distances).tolist() == [1, 1, 1, 0]
-    teacher = torch.tensor([0, 0, 0, 1])
-    assert margin_gate(labels, teacher, distances).tolist() == [1, 1, 0, 0]
+    distances = [[9.0, 1.0], [9.0, 3.0], [9.0, 5.0], [2.0, 9.0]]
+    assert gate([1, 1, 1, 0], [0, 0, 1, 1], distances) == [1, 1, 1, 0]
+    assert gate([1, 1, 1, 0], [0, 0, 0, 1], distances) == [1, 1, 0, 0]
+
+
+def test_a_word_that_the_gate_leaves_to_the_teacher_is_as_sure_as_the_teachers_label():
+    hybrid, p = torch.tensor([[0.3, 0.7], [0.4, 0.6]]), torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    gated = margin_gate(hard_labels(hybrid, p, torch.tensor([[9.0, 1.0], [9.0, 5.0]])))
+    assert gated.labels.tolist() == [1, 0]
+    assert gated.sureness.tolist() == pytest.approx([0.7, 0.4])
 
 
 def test_no_words():
     empty = torch.zeros(0, 2)
-    labels = hard_labels(empty)
-    assert margin_gate(labels, labels, empty).tolist() == []
-    assert trusted(empty, labels, 0.5, 0.5).tolist() == []
+    found = margin_gate(hard_labels(empty, empty, empty))
+    assert found.labels.tolist() == []
+    assert trusted(found, 0.5, 0.5).tolist() == []
+
+
+def test_texts_are_found_again_in_any_order():
+    labels: Tensor = torch.tensor([1, 2, 3, 4, 5, 6], dtype=torch.int16)
+    texts = LabelledTexts([b"a", b"b", b"c"], [2, 1, 3], labels, labels > 3)
+    found, counts = texts.of([b"c", b"a"])
+    assert (found.tolist(), counts.tolist()) == ([4, 5, 6, 1, 2], [True, True, True, False, False])
+    assert found.dtype == torch.int64
+    with pytest.raises(KeyError):
+        texts.of([b"d"])
