@@ -3,8 +3,9 @@
 It has no spaCy, no Thinc, no Docs. It is spared work that the pipe does in every step: texts are tokenised,
 sorted by length, padded and made tensors beforehand, and so are their labels.
 
-Three choices are the pipe's own, so that both sides do the same arithmetic: which modules are frozen, the
-precision, and dropout with a cheap mask (torch's own mask would make this loop slower).
+Four choices are the pipe's own, so that both sides do the same arithmetic: which modules are frozen, the
+precision, dropout with a cheap mask (torch's own mask would make this loop slower), and copies to a GPU that nobody
+waits for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from spacy_prokd.network.encoder import Precision, autocast, bottom_modules, replace_dropout
+from spacy_prokd.network.encoder import Precision, autocast, bottom_modules, replace_dropout, send
+
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -46,6 +49,10 @@ class MicroBatch(NamedTuple):
     ids: Tensor
     mask: Tensor | None
     first: Tensor
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same on a device; the host does not wait for the copy."""
+        return MicroBatch(*(None if tensor is None else send(tensor, device) for tensor in self))
 
 
 class Step(NamedTuple):
@@ -99,18 +106,19 @@ def make_micro_batches(
 class HandLoop:
     """Token classification with cross entropy: the teacher's step."""
 
-    def __init__(self, encoder: Path, settings: LoopSettings) -> None:
+    def __init__(self, encoder: Path, settings: LoopSettings, device: torch.device = CPU) -> None:
         config = AutoConfig.from_pretrained(encoder)
         config.attention_probs_dropout_prob = 0.0
         self.tokenizer = read_tokenizer(encoder)
-        self.model = AutoModel.from_pretrained(encoder, config=config, attn_implementation="eager")
+        attention = "eager" if device.type == "cpu" else "sdpa"  # on CPU, eager is faster where gradients are needed
+        self.model = AutoModel.from_pretrained(encoder, config=config, attn_implementation=attention).to(device)
         self.model.pooler = None
         replace_dropout(self.model)
         self.frozen = bottom_modules(self.model, settings.frozen_layers)
         for module in self.frozen:
             module.requires_grad_(False)
         self.dropout = nn.Dropout(settings.dropout)
-        self.head = nn.Linear(config.hidden_size, settings.n_tags)
+        self.head = nn.Linear(config.hidden_size, settings.n_tags).to(device)
         self.settings = settings
         self.trainable = [p for module in (self.model, self.head) for p in module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -139,7 +147,7 @@ class HandLoop:
         for module in self.frozen:
             module.eval()
         h = self.encode(batch)
-        loss = self.loss(h, self.head(self.dropout(h)), batch.target)
+        loss = self.loss(h, self.head(self.dropout(h)), send(batch.target, self.model.device))
         loss.backward()
         if self.settings.grad_clip:
             nn.utils.clip_grad_norm_(self.trainable, self.settings.grad_clip)
@@ -151,7 +159,7 @@ class HandLoop:
         """The vectors of the words' first pieces, float32 [n_words, width]."""
         vectors = []
         with autocast(self.model.device, self.settings.precision):  # one context: each weight is cast once a step
-            for micro in batch.micro_batches:
+            for micro in (each.to(self.model.device) for each in batch.micro_batches):
                 hidden = self.model(input_ids=micro.ids, attention_mask=micro.mask).last_hidden_state
                 vectors.append(hidden.flatten(0, 1)[micro.first].float())
         return torch.cat(vectors)
@@ -164,9 +172,16 @@ class StudentHandLoop(HandLoop):
     """Distillation (Eq. 2) and cross entropy against labels from prototypes (Eq. 11): the student's step."""
 
     def __init__(
-        self, encoder: Path, settings: LoopSettings, alpha: float, beta: float, tau_proto: float, gamma: float
+        self,
+        encoder: Path,
+        settings: LoopSettings,
+        alpha: float,
+        beta: float,
+        tau_proto: float,
+        gamma: float,
+        device: torch.device = CPU,
     ) -> None:
-        super().__init__(encoder, settings)
+        super().__init__(encoder, settings, device)
         self.alpha, self.beta, self.tau_proto, self.gamma = alpha, beta, tau_proto, gamma
 
     @torch.no_grad()
@@ -179,7 +194,7 @@ class StudentHandLoop(HandLoop):
         self.share = classes.mean(dim=0)
         scatter = h - classes @ (self.vectors / self.share.clamp_min(1e-12)[:, None])
         covariance = scatter.T @ scatter / len(h)
-        ridge = 0.1 * covariance.diagonal().mean() * torch.eye(h.shape[1])
+        ridge = 0.1 * covariance.diagonal().mean() * torch.eye(h.shape[1], device=h.device)
         self.unit = torch.linalg.inv(torch.linalg.cholesky(covariance + ridge)).T
 
     def loss(self, h: Tensor, logits: Tensor, target: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from hand_loop import make_micro_batches, read_tokenizer
+from hand_loop import CPU, make_micro_batches, read_tokenizer
 from torch import nn
 from transformers import AutoModel, AutoModelForTokenClassification, Pipeline, pipeline
 
@@ -31,18 +31,27 @@ class HandTagger:
     and it makes neither spans nor scores.
     """
 
-    def __init__(self, encoder: Path, texts: Sequence[Sequence[str]], n_tags: int, max_length: int, max_pieces: int):
+    def __init__(
+        self,
+        encoder: Path,
+        texts: Sequence[Sequence[str]],
+        n_tags: int,
+        max_length: int,
+        max_pieces: int,
+        device: torch.device = CPU,
+    ) -> None:
         tokenizer = read_tokenizer(encoder)
-        self.model = AutoModel.from_pretrained(encoder, attn_implementation="eager").to(torch.bfloat16).eval()
+        attention = "eager" if device.type == "cpu" else "sdpa"
+        self.model = AutoModel.from_pretrained(encoder, attn_implementation=attention).to(device, torch.bfloat16).eval()
         self.model.pooler = None
-        self.head = nn.Linear(self.model.config.hidden_size, n_tags)
+        self.head = nn.Linear(self.model.config.hidden_size, n_tags).to(device)
         _order, self.micro_batches = make_micro_batches(tokenizer, texts, max_pieces, max_length)
 
     @torch.inference_mode()
     def run(self) -> list[torch.Tensor]:
         """The tags of all words."""
         tags = []
-        for micro in self.micro_batches:
+        for micro in (each.to(self.model.device) for each in self.micro_batches):
             hidden = self.model(input_ids=micro.ids, attention_mask=micro.mask).last_hidden_state
             tags.append(self.head(hidden.flatten(0, 1)[micro.first].float()).argmax(dim=-1))
         return tags

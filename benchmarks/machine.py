@@ -19,7 +19,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "spacy", "thinc", "spacy-tran
 def describe_machine() -> dict[str, object]:
     """Processor, threads, versions, and its matrix product, by which figures of two machines compare."""
     return {
-        "device": "cpu",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "cpu": _cpu_name(),
         "torch_threads": torch.get_num_threads(),
         "bf16_gemm_gflops": round(gemm_gflops(torch.bfloat16)),
@@ -29,17 +29,31 @@ def describe_machine() -> dict[str, object]:
     }
 
 
-def gemm_gflops(dtype: torch.dtype, rows: int = 1024, width: int = 384, inner: int = 1536, repeats: int = 30) -> float:
+def gemm_gflops(
+    dtype: torch.dtype,
+    rows: int = 1024,
+    width: int = 384,
+    inner: int = 1536,
+    repeats: int = 30,
+    device: torch.device | None = None,
+) -> float:
     """The speed of the encoder's largest matrix product (its feed-forward layer), the median of some."""
-    x = torch.randn(rows, width).to(dtype)
-    linear = torch.nn.Linear(width, inner).to(dtype)
+    x = torch.randn(rows, width, device=device).to(dtype)
+    linear = torch.nn.Linear(width, inner, device=device).to(dtype)
     seconds = []
     with torch.inference_mode():
         for _ in range(repeats):
             start = time.perf_counter()
             linear(x)
+            wait_for(x.device)
             seconds.append(time.perf_counter() - start)
     return 2 * rows * width * inner / statistics.median(seconds) / 1e9
+
+
+def wait_for(device: torch.device) -> None:
+    """Let a GPU finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, label: str) -> dict[str, list[float]]:
@@ -48,8 +62,7 @@ def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, label: st
     RETURNS (dict[str, list[float]]): Seconds of each round; a first round, which warms up, is left out.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task(label, total=(rounds + 1) * len(sides))
         for _ in range(rounds + 1):
             for name, run in sides.items():
@@ -58,6 +71,12 @@ def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, label: st
                 seconds[name].append(time.perf_counter() - start)
                 progress.advance(task)
     return {name: timed[1:] for name, timed in seconds.items()}
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr: stdout may be JSON."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def _cpu_name() -> str:

@@ -117,7 +117,7 @@ def measure_tagging(
         "words_per_second": round(n_words / medians["ours"], 1),
         **{f"{name}_words_per_second": round(n_words / medians[name], 1) for name in rivals},
         **{f"vs_{name}": round(medians[name] / medians["ours"], 3) for name in rivals},
-        "share_of_gemm": round(_gigaflop(ours, words) / medians["ours"] / gemm_gflops(torch.bfloat16), 3),
+        "share_of_gemm": round(gigaflop(ours, words) / medians["ours"] / gemm_gflops(torch.bfloat16), 3),
         "entities": found,
         "seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
     }
@@ -127,7 +127,7 @@ def _encoder_node(nlp: Language) -> Model:
     return encoder_nodes(nlp.get_pipe("prokd_ner").model)[0]
 
 
-def _gigaflop(nlp: Language, words: Sequence[Sequence[str]]) -> float:
+def gigaflop(nlp: Language, words: Sequence[Sequence[str]]) -> float:
     """What all matrix products with weights of the layers cost, attention not counted."""
     encoder = _encoder_node(nlp).shims[0].module
     weights = sum(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import spacy
 import torch
-from hand_loop import HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
+from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
 from machine import take_turns
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import load_config, minibatch, registry
 from texts import choose, labelled_examples, read_train_docs, soft_examples
-from thinc.api import Optimizer
+from thinc.api import Config, Optimizer
 
 from spacy_prokd.architectures import get_head
 from spacy_prokd.encoder_loading import load_encoder
@@ -31,6 +31,38 @@ STUDENT = {"alpha": 0.5, "relabel": "batch"}
 LABELS = ("LOC", "MISC", "ORG", "PER")
 
 
+def read_config(role: str, overrides: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """The config of teacher or student, and its component with other settings of the encoder's architecture."""
+    config = load_config(CONFIGS / f"{role}.cfg", interpolate=False)
+    component = dict(config["components"]["prokd_ner"])
+    component["model"]["tok2vec"].update(overrides)
+    return config, component
+
+
+def loop_settings(role: str, n_tags: int, overrides: dict[str, Any]) -> LoopSettings:
+    """The settings of a role's config, for the loop by hand."""
+    config, component = read_config(role, overrides)
+    encoder, optimizer = component["model"]["tok2vec"], make_optimizer(config)
+    return LoopSettings(
+        n_tags=n_tags,
+        frozen_layers=encoder["frozen_layers"],
+        max_batch_pieces=min(encoder["max_batch_pieces"], FASTEST_PADDED),
+        precision=encoder["precision"],
+        dropout=component["model"]["dropout"],
+        learn_rate=LEARN_RATE,
+        betas=(optimizer.b1, optimizer.b2),
+        eps=optimizer.eps,
+        weight_decay=optimizer.L2,
+        grad_clip=optimizer.grad_clip,
+    )
+
+
+def make_optimizer(config: Config) -> Optimizer:
+    """The config's optimizer, at a fixed learning rate."""
+    optimizer = {**config["training"]["optimizer"], "learn_rate": LEARN_RATE}
+    return registry.resolve({"optimizer": optimizer})["optimizer"]
+
+
 class PipeSide:
     """The pipe as `spacy train` steps it, from the project's own config.
 
@@ -41,18 +73,13 @@ class PipeSide:
     def __init__(
         self, role: str, encoder: Path, examples: list[Example], labels: Sequence[str], overrides: dict[str, Any]
     ) -> None:
-        config = load_config(CONFIGS / f"{role}.cfg", interpolate=False)
-        component = dict(config["components"]["prokd_ner"])
+        config, component = read_config(role, overrides)
         component.pop("factory")
-        component["model"]["tok2vec"].update(overrides)
         if role == "student":
             component["objective"].update(STUDENT)
-        self.settings = component["model"]["tok2vec"]
-        self.head_dropout = component["model"]["dropout"]
         self.batch_size = config["training"]["batcher"]["largest"]
         self.dropout = config["training"]["dropout"]
-        optimizer = {**config["training"]["optimizer"], "learn_rate": LEARN_RATE}
-        self.optimizer: Optimizer = registry.resolve({"optimizer": optimizer})["optimizer"]
+        self.optimizer = make_optimizer(config)
         self.nlp: Language = spacy.blank("xx")
         self.pipe = self.nlp.add_pipe("prokd_ner", config=component)
         if role == "student":  # begins untrained here, for which the guard would stop it
@@ -80,27 +107,18 @@ class PipeSide:
 class HandSide:
     """The hand-written loop with the weights, the settings and the batches of a PipeSide."""
 
-    def __init__(self, role: str, encoder: Path, pipe_side: PipeSide) -> None:
-        pipe, optimizer = pipe_side.pipe, pipe_side.optimizer
-        settings = LoopSettings(
-            n_tags=len(pipe.tags),
-            frozen_layers=pipe_side.settings["frozen_layers"],
-            max_batch_pieces=min(pipe_side.settings["max_batch_pieces"], FASTEST_PADDED),
-            precision=pipe_side.settings["precision"],
-            dropout=pipe_side.head_dropout,
-            learn_rate=LEARN_RATE,
-            betas=(optimizer.b1, optimizer.b2),
-            eps=optimizer.eps,
-            weight_decay=optimizer.L2,
-            grad_clip=optimizer.grad_clip,
-        )
+    def __init__(
+        self, role: str, encoder: Path, pipe_side: PipeSide, overrides: dict[str, Any], device: torch.device = CPU
+    ) -> None:
+        pipe = pipe_side.pipe
+        settings = loop_settings(role, len(pipe.tags), overrides)
         self.loop: HandLoop
         if role == "teacher":
-            self.loop = HandLoop(encoder, settings)
+            self.loop = HandLoop(encoder, settings, device)
         else:
             objective = pipe.objective
             self.loop = StudentHandLoop(
-                encoder, settings, objective.alpha, objective.beta, objective.tau_proto, objective.gamma
+                encoder, settings, objective.alpha, objective.beta, objective.tau_proto, objective.gamma, device
             )
         self.loop.head.load_state_dict(get_head(pipe.model).classifier.state_dict())
         self.losses: list[float] = []  # of the last round
@@ -147,7 +165,7 @@ def measure_training(
         torch.manual_seed(0)
         examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
         pipe = PipeSide(role, encoder, examples, labels, overrides or {})
-        hand = HandSide(role, encoder, pipe)
+        hand = HandSide(role, encoder, pipe, overrides or {})
         seconds = take_turns({"pipe": pipe.run, "hand": hand.run}, rounds, role)
         words = sum(len(example.reference) for example in examples)
         pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)

@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import transformers
 import typer
 from machine import describe_machine
+from measure_gpu import measure_gpu
+from measure_memory import measure_memory
+from measure_scaling import measure_scaling
 from measure_size import measure_size
 from measure_tagging import measure_tagging
 from measure_training import measure_training
@@ -81,6 +84,84 @@ def size(
     """Bytes, load time and F1 of a package with fewer pieces in half precision, against the whole pipeline."""
     _measure(
         lambda: measure_size(pipeline, texts, data, vocabulary_size=vocabulary_size, rounds=rounds),
+        as_json,
+    )
+
+
+@app.command()
+def memory(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    target_lang: Target = "de",
+    sentences: Annotated[int, typer.Option(min=40, help="Texts to tag")] = 200_000,
+    characters: Annotated[int, typer.Option(min=1, help="Length of the long text")] = 1_000_000,
+    training_sentences: Annotated[int, typer.Option(min=1, help="Texts to train on; ten times as many too")] = 2_000,
+    as_json: AsJson = False,
+) -> None:
+    """Resident memory while tagging, and the highest of training, against the hand-written loop."""
+    _measure(
+        lambda: measure_memory(
+            encoder,
+            corpus,
+            target_lang=target_lang,
+            sentences=sentences,
+            characters=characters,
+            training_sentences=training_sentences,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def scaling(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    target_lang: Target = "de",
+    sentences: Sentences = 512,
+    longest: Annotated[int, typer.Option(min=10, help="Words of the longest text")] = 100_000,
+    largest: Annotated[int, typer.Option(min=1000, help="Texts of the largest corpus")] = 1_000_000,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """How tagging's words a second depend on text length, batch size, corpus size, threads and processes."""
+    _measure(
+        lambda: measure_scaling(
+            encoder,
+            corpus,
+            target_lang=target_lang,
+            sentences=sentences,
+            longest=longest,
+            largest=largest,
+            rounds=rounds,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def gpu(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    source_lang: Source = "en",
+    target_lang: Target = "de",
+    sentences: Sentences = 4096,
+    rounds: Rounds = 5,
+    max_batch_pieces: Annotated[int, typer.Option(min=128, help="Pieces of a micro-batch, on both sides")] = 16_384,
+    gpu_id: Annotated[int, typer.Option(help="The card; -1 for the CPU")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Tagging and training on a GPU, against the hand-written loops on the same card."""
+    _measure(
+        lambda: measure_gpu(
+            encoder,
+            corpus,
+            source_lang=source_lang,
+            target_lang=target_lang,
+            sentences=sentences,
+            rounds=rounds,
+            max_batch_pieces=max_batch_pieces,
+            gpu_id=gpu_id,
+        ),
         as_json,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +32,24 @@ def read_train_docs(corpus: Path, lang: str, nlp: Language) -> list[Doc]:
 
 
 def choose(docs: list[Doc], tokenizer: PreTrainedTokenizerFast, max_length: int, n: int, seed: int = 0) -> list[Doc]:
-    """Draw n texts that a plain loop reads whole: no longer than a window, no word without a piece."""
-    chosen = []
-    for i in np.random.default_rng(seed).permutation(len(docs)):
-        words = [token.text for token in docs[i]]
-        encoding = tokenizer(words, is_split_into_words=True)
+    """Draw n texts that a plain loop reads whole.
+
+    RAISES (ProKDError): If there are not so many.
+    """
+    drawn = (docs[i] for i in np.random.default_rng(seed).permutation(len(docs)))
+    chosen = list(islice(fitting(drawn, tokenizer, max_length), n))
+    if len(chosen) < n:
+        raise ProKDError(f"The corpus has {len(chosen)} texts that fit, not {n}: use fewer with --sentences.")
+    return chosen
+
+
+def fitting(docs: Iterable[Doc], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Iterator[Doc]:
+    """Texts no longer than a window, without a word that has no piece."""
+    for doc in docs:
+        encoding = tokenizer([token.text for token in doc], is_split_into_words=True)
         found = {word for word in encoding.word_ids() if word is not None}
-        if len(encoding["input_ids"]) <= max_length and len(found) == len(words):
-            chosen.append(docs[i])
-            if len(chosen) == n:
-                return chosen
-    raise ProKDError(f"The corpus has {len(chosen)} texts that fit, not {n}: use fewer with --sentences.")
+        if len(encoding["input_ids"]) <= max_length and len(found) == len(doc):
+            yield doc
 
 
 def labelled_examples(docs: list[Doc]) -> list[Example]:

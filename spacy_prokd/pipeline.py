@@ -6,6 +6,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Optional
@@ -157,6 +158,7 @@ class ProKDNer(TrainablePipe):
         start_from: Optional[str] = None,
         layers: Optional[int] = None,
         epochs: int = 1,
+        corpus: Optional[Callable] = None,
     ) -> None:
         """Prepare for training.
 
@@ -167,7 +169,11 @@ class ProKDNer(TrainablePipe):
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
         layers (Optional[int]): How many of the encoder's layers to keep, evenly spread; all if None.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
+        corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
+            streams (training.max_epochs = -1); `get_examples` if None.
         """
+        if corpus is not None:
+            get_examples = partial(corpus, nlp)
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
         n_examples = 0
@@ -285,19 +291,20 @@ class ProKDNer(TrainablePipe):
         output, backprop = self.model.begin_update([example.predicted for example in examples])
         output = leaf(output)
         named = self.objective.losses(get_head(self.model), output, self._batch(examples, output), progress)
-        total = named.pop("loss")
-        if not torch.isfinite(total):
+        backprop(gradient_of(named["loss"], output))
+        names, values = list(named), torch.stack([value.detach().float() for value in named.values()])
+        found = dict(zip(names, values.tolist()))  # a GPU is waited for once a step, here
+        if not math.isfinite(found["loss"]):
             raise ProKDError(
-                f"Training stopped: the loss became {total.item()} in epoch {progress.epoch + 1}. "
+                f"Training stopped: the loss became {found['loss']} in epoch {progress.epoch + 1}. "
                 "Use a lower learning rate (training.optimizer.learn_rate) or precision = fp32."
             )
-        backprop(gradient_of(total, output))
         if sgd not in (None, False):
             self.finish_update(sgd)
-        losses[self.name] += float(total.detach())
-        for part, value in named.items():
+        losses[self.name] += found.pop("loss")
+        for part, value in found.items():
             key = f"{self.name}.{part}"
-            losses[key] = losses.get(key, 0.0) + float(value)
+            losses[key] = losses.get(key, 0.0) + value
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:

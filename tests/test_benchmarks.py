@@ -39,8 +39,8 @@ def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) 
     overrides = {**FP32, "max_batch_pieces": 600, "frozen_layers": 1}
     examples, labels = make_examples(role, tiny_encoder, SAMPLE, lang, sentences=40, max_length=128)
     pipe = PipeSide(role, tiny_encoder, examples, labels, overrides)
-    pipe.head_dropout = get_head(pipe.pipe.model).dropout.p = 0.0
-    hand = HandSide(role, tiny_encoder, pipe)
+    hand = HandSide(role, tiny_encoder, pipe, overrides)
+    get_head(pipe.pipe.model).dropout.p = hand.loop.dropout.p = 0.0
     ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
     for transformer in (ours, hand.loop.model):
         for module in transformer.modules():
@@ -89,6 +89,58 @@ def test_tagging_as_json(tiny_encoder: Path) -> None:
     assert 0 < result["share_of_gemm"] < 1
     assert result["machine"]["torch_threads"] == torch.get_num_threads()
     assert result["machine"]["bf16_gemm_gflops"] > 0
+
+
+def test_the_gpu_comparison_runs_on_the_cpu_too(tiny_encoder: Path) -> None:
+    from measure_gpu import measure_gpu
+
+    result = measure_gpu(tiny_encoder, SAMPLE, sentences=8, rounds=1, max_batch_pieces=500, gpu_id=-1, overrides=FP32)
+    for side in ("tagging", "teacher", "student"):
+        ours, theirs = result[f"{side}_words_per_second"], result[f"{side}_hand_loop_words_per_second"]
+        assert result[f"{side}_vs_hand_loop"] == pytest.approx(ours / theirs, rel=0.01)
+    assert 0 < result["tagging_share_of_peak"] < 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_its_benchmark_says_so(tiny_encoder: Path) -> None:
+    from run import app
+
+    outcome = CliRunner().invoke(app, ["gpu", "--encoder", str(tiny_encoder), "--corpus", str(SAMPLE)])
+    assert outcome.exit_code == 1
+    assert "no GPU here: `--gpu-id -1`" in outcome.stderr
+
+
+def test_scaling(tiny_encoder: Path) -> None:
+    from measure_scaling import measure_scaling
+
+    result = measure_scaling(tiny_encoder, SAMPLE, sentences=8, longest=1000, largest=1000, rounds=1, overrides=FP32)
+    speeds = result["words_per_second"]
+    assert list(speeds["document_length"]) == ["10", "100", "1000"]
+    assert list(speeds["corpus_size"]) == ["1000"]
+    assert list(speeds["processes"]) == ["2"]
+    assert len(speeds["threads"]) == torch.get_num_threads()
+    assert all(speed > 0 for group in speeds.values() for speed in group.values())
+
+
+def test_memory(tiny_encoder: Path) -> None:
+    from measure_memory import measure_memory
+
+    result = measure_memory(
+        tiny_encoder,
+        SAMPLE,
+        sentences=80,
+        characters=2000,
+        training_sentences=40,
+        overrides={**FP32, "frozen_layers": 1},
+    )
+    assert len(result["resident_megabytes"]) == len(result["zone_resident_megabytes"]) == 40
+    assert all(megabytes > 50 for megabytes in result["resident_megabytes"])
+    assert 0.5 < result["zone_last_tenth_vs_second"] < 2
+    assert result["document_megabytes_above_loaded"] >= 0
+    peaks = result["training_peak_megabytes"]
+    assert set(peaks) == {"training", "loop by hand", "streaming", "streaming ten times"}
+    assert result["training_vs_hand_loop"] == pytest.approx(peaks["training"] / peaks["loop by hand"], rel=0.01)
+    assert result["ten_times_vs_once"] > 0.5
 
 
 def test_a_corpus_that_is_too_small(tiny_encoder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import spacy
 from conftest import LABELS
 from spacy.cli.train import train
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
@@ -27,18 +27,21 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.cfg"))
 TEXT = "Angela Merkel visited Paris yesterday ."
 
 
-@pytest.fixture
-def soft_corpus(corpus, target_docs):
+def write_soft(docs: list[Doc], folder: Path) -> Path:
     """Target text with the opinion of a teacher that is sure of little."""
-    folder = corpus / "soft"
     folder.mkdir()
-    for doc in target_docs:
+    for doc in docs:
         p = np.full((len(doc), 1 + 2 * len(LABELS)), 0.05, dtype=np.float32)
         p[:, 5] = 0.7
         set_soft_labels(doc, p)
-    DocBin(docs=target_docs, store_user_data=True).to_disk(folder / "00000.spacy")
+    DocBin(docs=docs, store_user_data=True).to_disk(folder / "00000.spacy")
     (folder / "labels.json").write_text('["LOC", "ORG", "PER"]', encoding="utf8")
     return folder
+
+
+@pytest.fixture
+def soft_corpus(corpus, target_docs):
+    return write_soft(target_docs, corpus / "soft")
 
 
 def overrides(corpus: Path, encoder: Path) -> dict:
@@ -93,6 +96,28 @@ def test_student_trains(corpus, soft_corpus, tiny_encoder, tmp_path):
     nlp = train_and_reload("student", tmp_path / "student", settings)
     teacher = spacy.load(tmp_path / "teacher" / "model-best")
     assert nlp.get_pipe("prokd_ner").model.to_bytes() != teacher.get_pipe("prokd_ner").model.to_bytes()
+
+
+def test_a_streamed_corpus_of_more_texts_than_spacy_initializes_with(tiny_encoder, corpus, tmp_path):
+    """spaCy gives `initialize` 100 examples of a streamed corpus; self-training needs a label for each text."""
+    vocab = spacy.blank("xx").vocab
+    soft = write_soft([Doc(vocab, words=["Er", "fuhr", "nach", str(i)]) for i in range(150)], tmp_path / "soft")
+    settings = overrides(corpus, tiny_encoder)
+    settings |= {
+        "paths.train": str(soft),
+        "paths.labels": str(soft / "labels.json"),
+        "components.prokd_ner.model.tok2vec.frozen_layers": 1,
+        "components.prokd_ner.objective.alpha": 0.5,
+        "components.prokd_ner.objective.beta": 0.0,  # the raw encoder makes no prototypes worth more
+        "initialize.components.prokd_ner.start_from": None,
+        "initialize.components.prokd_ner.epochs": 2,
+        "training.optimizer.learn_rate.epochs": 2,
+        "training.batcher.largest": 16,
+        "training.max_epochs": -1,
+        "training.max_steps": 18,  # into the second epoch
+        "corpora.train.shuffle": 50,
+    }
+    train_and_reload("student", tmp_path / "student", settings)
 
 
 def test_a_student_can_start_from_the_raw_encoder(corpus, soft_corpus, tiny_encoder, tmp_path):

@@ -163,10 +163,15 @@ class WordEncoder(nn.Module):
             mask[row, : len(window.ids)] = 1
         device = self.device
         hidden = self.transformer(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=None if mask.all() else torch.from_numpy(mask).to(device),
+            input_ids=send(torch.from_numpy(ids), device),
+            attention_mask=None if mask.all() else send(torch.from_numpy(mask), device),
         ).last_hidden_state
-        return hidden.flatten(0, 1)[first_pieces(batch, length).to(device)].float()
+        return hidden.flatten(0, 1)[send(first_pieces(batch, length), device)].float()
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device; a GPU copies while the host prepares the next batch."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def build_transformer(config: dict[str, Any]) -> nn.Module:

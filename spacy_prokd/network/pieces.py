@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
-MAX_REMEMBERED_WORDS = 200_000
+MAX_REMEMBERED_WORDS = 50_000  # 15 MB; more would grow while new words come
 
 
 class Window(NamedTuple):
