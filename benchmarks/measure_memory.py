@@ -18,8 +18,8 @@ import numpy as np
 import spacy
 from hand_loop import read_tokenizer
 from machine import progress_bar
-from measure_tagging import make_ours
-from measure_training import CONFIGS, LABELS, loop_settings, read_config
+from measure_tagging import CONFIGS, LABELS, make_ours
+from measure_training import loop_settings, read_config
 from spacy.tokens import Doc, DocBin
 from texts import fitting, read_train_docs
 

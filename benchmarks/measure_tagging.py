@@ -11,7 +11,6 @@ import spacy
 import torch
 from hand_tagging import HandTagger, make_hf_pipeline
 from machine import gemm_gflops, take_turns
-from measure_training import CONFIGS, LABELS
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import load_config
@@ -21,6 +20,10 @@ from thinc.api import Model
 from spacy_prokd.architectures import encoder_nodes, get_head
 from spacy_prokd.encoder_loading import load_encoder
 from spacy_prokd.errors import ProKDError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+LABELS = ("LOC", "MISC", "ORG", "PER")
+ONE_BY_ONE = 64  # texts by which latency is measured
 
 
 def make_ours(encoder: Path, overrides: dict[str, Any]) -> Language:
@@ -39,7 +42,7 @@ def make_ours(encoder: Path, overrides: dict[str, Any]) -> Language:
     return nlp
 
 
-def make_theirs(encoder: Path) -> Language:
+def make_theirs(encoder: Path, labels: Sequence[str] = LABELS) -> Language:
     """What `spacy init config --pipeline ner --gpu` sets up: `transformer` and `ner`, default settings."""
     nlp = spacy.blank("xx")
     nlp.batch_size = 128
@@ -59,7 +62,7 @@ def make_theirs(encoder: Path) -> Language:
         "tok2vec": listener,
     }
     ner = nlp.add_pipe("ner", config={"model": parser})
-    for label in LABELS:
+    for label in labels:
         ner.add_label(label)
     nlp.initialize()
     lower = ner.model.get_ref("lower")
@@ -91,6 +94,7 @@ def measure_tagging(
     hf_pipeline = make_hf_pipeline(encoder, tags)
     settings = _encoder_node(ours).attrs["settings"]
     hand = HandTagger(encoder, words, len(tags), settings["max_length"], settings["max_batch_pieces"])
+    one_by_one = HandTagger(encoder, words[:ONE_BY_ONE], len(tags), settings["max_length"], 1)
     found: dict[str, int] = {}
 
     def count(name: str, docs: Iterable[Doc]) -> None:
@@ -117,9 +121,31 @@ def measure_tagging(
         "words_per_second": round(n_words / medians["ours"], 1),
         **{f"{name}_words_per_second": round(n_words / medians[name], 1) for name in rivals},
         **{f"vs_{name}": round(medians[name] / medians["ours"], 3) for name in rivals},
+        **measure_latency(ours, one_by_one, texts[:ONE_BY_ONE], rounds),
         "share_of_gemm": round(gigaflop(ours, words) / medians["ours"] / gemm_gflops(torch.bfloat16), 3),
         "entities": found,
         "seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
+    }
+
+
+def measure_latency(nlp: Language, hand: HandTagger, texts: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Milliseconds from one text to its entities, and of a bare forward pass of the encoder over its pieces."""
+
+    def bare_forward() -> None:
+        with torch.inference_mode():
+            for micro in hand.micro_batches:
+                hand.model(input_ids=micro.ids)
+
+    def tag_each() -> None:
+        for text in texts:
+            nlp(text)
+
+    seconds = take_turns({"ours": tag_each, "bare_forward": bare_forward}, rounds, "latency")
+    ours, bare = (1000 * statistics.median(timed) / len(texts) for timed in seconds.values())
+    return {
+        "latency_ms": round(ours, 2),
+        "bare_forward_ms": round(bare, 2),
+        "latency_vs_bare_forward": round(ours / bare, 3),
     }
 
 
@@ -127,11 +153,12 @@ def _encoder_node(nlp: Language) -> Model:
     return encoder_nodes(nlp.get_pipe("prokd_ner").model)[0]
 
 
-def gigaflop(nlp: Language, words: Sequence[Sequence[str]]) -> float:
-    """What all matrix products with weights of the layers cost, attention not counted."""
+def gigaflop(nlp: Language, words: Sequence[Sequence[str]], training: bool = False) -> float:
+    """What all matrix products with weights of the layers cost, attention not counted.
+
+    training (bool): Twice as much again for the gradients of layers that are trained.
+    """
     encoder = _encoder_node(nlp).shims[0].module
-    weights = sum(
-        p.numel() for name, p in encoder.transformer.named_parameters() if p.ndim == 2 and "embeddings" not in name
-    )
-    pieces = sum(len(window.ids) for window in encoder.pieces.windows(words))
-    return 2 * weights * pieces / 1e9
+    weights = [p for name, p in encoder.transformer.named_parameters() if p.ndim == 2 and "embeddings" not in name]
+    a_piece = sum(2 * p.numel() * (3 if training and p.requires_grad else 1) for p in weights)
+    return a_piece * sum(len(window.ids) for window in encoder.pieces.windows(words)) / 1e9

@@ -11,9 +11,11 @@ import numpy as np
 import spacy
 import torch
 from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
-from machine import take_turns
+from machine import gemm_gflops, take_turns
+from measure_tagging import CONFIGS, LABELS, gigaflop, make_theirs
 from spacy.language import Language
 from spacy.training import Example
+from spacy.training.loop import subdivide_batch
 from spacy.util import load_config, minibatch, registry
 from texts import choose, labelled_examples, read_train_docs, soft_examples
 from thinc.api import Config, Optimizer
@@ -23,12 +25,10 @@ from spacy_prokd.encoder_loading import load_encoder
 from spacy_prokd.soft_labels import get_soft_labels
 from spacy_prokd.training_data import gold_classes
 
-CONFIGS = Path(__file__).parent.parent / "configs"
 LEARN_RATE = 2e-4
 FASTEST_PADDED = 1024  # pieces in a micro-batch of a loop that pads: in larger ones most is padding
 # Labels are made batch by batch: the default makes them once an epoch, outside the steps.
 STUDENT = {"alpha": 0.5, "relabel": "batch"}
-LABELS = ("LOC", "MISC", "ORG", "PER")
 
 
 def read_config(role: str, overrides: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -138,6 +138,27 @@ class HandSide:
         self.losses = [self.loop.step(step) for step in self.steps]
 
 
+class TheirSide:
+    """`transformer` and `ner` as `spacy init config` sets them up for this pair, stepped as `spacy train` does."""
+
+    def __init__(self, encoder: Path, examples: list[Example], labels: Sequence[str]) -> None:
+        self.nlp = make_theirs(encoder, labels)
+        self.optimizer = registry.resolve({"optimizer": {"@optimizers": "Adam.v1", "learn_rate": 5e-5, "L2": 0.01}})[
+            "optimizer"
+        ]
+        batcher = {"@batchers": "spacy.batch_by_padded.v1", "discard_oversize": True, "size": 2000, "buffer": 256}
+        self.batches = list(registry.resolve({"batcher": batcher})["batcher"](examples))
+        self.words = sum(len(example.reference) for batch in self.batches for example in batch)
+
+    def run(self) -> None:
+        """Step through all batches."""
+        for batch in self.batches:
+            for part in subdivide_batch(batch, 3):
+                self.nlp.update(part, drop=0.1, sgd=False)
+            for _name, proc in self.nlp.pipeline:
+                proc.finish_update(self.optimizer)
+
+
 def make_examples(
     role: str, encoder: Path, corpus: Path, lang: str, sentences: int, max_length: int
 ) -> tuple[list[Example], list[str]]:
@@ -165,17 +186,25 @@ def measure_training(
         torch.manual_seed(0)
         examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
         pipe = PipeSide(role, encoder, examples, labels, overrides or {})
+        labelled, _labels = make_examples("teacher", encoder, corpus, lang, sentences, max_length)
+        theirs = TheirSide(encoder, labelled, _labels)
         hand = HandSide(role, encoder, pipe, overrides or {})
-        seconds = take_turns({"pipe": pipe.run, "hand": hand.run}, rounds, role)
+        seconds = take_turns({"pipe": pipe.run, "hand": hand.run, "theirs": theirs.run}, rounds, role)
         words = sum(len(example.reference) for example in examples)
+        speed = {name: words / statistics.median(timed) for name, timed in seconds.items()}
+        speed["theirs"] *= theirs.words / words  # it leaves out texts that are too long for it
+        cost = gigaflop(pipe.nlp, [[token.text for token in example.reference] for example in examples], training=True)
         pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)
         hand_name = "hand_loop" if role == "teacher" else "student_hand_loop"
         result |= {
             f"{role}_words": words,
             f"{role}_padded_pieces_per_word": round(pieces / words, 2),
-            f"{role}_words_per_second": round(words / statistics.median(seconds["pipe"]), 1),
-            f"{hand_name}_words_per_second": round(words / statistics.median(seconds["hand"]), 1),
+            f"{role}_words_per_second": round(speed["pipe"], 1),
+            f"{hand_name}_words_per_second": round(speed["hand"], 1),
+            f"{role}_spacy_transformers_words_per_second": round(speed["theirs"], 1),
             f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
+            f"{role}_vs_spacy_transformers": round(speed["pipe"] / speed["theirs"], 3),
+            f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / gemm_gflops(torch.bfloat16), 3),
             f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
             f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
             f"{role}_seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},

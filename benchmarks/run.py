@@ -1,4 +1,4 @@
-"""Measure spacy-prokd against its rivals: `python benchmarks/run.py training|tagging|size [--json]`."""
+"""Measure spacy-prokd against its rivals: `python benchmarks/run.py GROUP [--json]`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import transformers
 import typer
 from machine import describe_machine
 from measure_gpu import measure_gpu
+from measure_layers import measure_layers
 from measure_memory import measure_memory
 from measure_scaling import measure_scaling
 from measure_size import measure_size
+from measure_startup import measure_startup
 from measure_tagging import measure_tagging
 from measure_training import measure_training
 from rich.console import Console
@@ -86,6 +88,24 @@ def size(
         lambda: measure_size(pipeline, texts, data, vocabulary_size=vocabulary_size, rounds=rounds),
         as_json,
     )
+
+
+@app.command()
+def layers(
+    pipelines: Annotated[list[Path], typer.Argument(help="Trained students; others are compared with the first")],
+    data: Annotated[Path, typer.Option(help="Labelled .spacy file")] = Path("corpus/de/de/dev.spacy"),
+    sentences: Sentences = 512,
+    rounds: Rounds = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Speed and F1 of students with fewer layers, and F1 in fp32."""
+    _measure(lambda: measure_layers(pipelines, data, sentences=sentences, rounds=rounds), as_json)
+
+
+@app.command()
+def startup(rounds: Rounds = 5, as_json: AsJson = False) -> None:
+    """Import time beyond spaCy, and the command line's help."""
+    _measure(lambda: measure_startup(rounds), as_json)
 
 
 @app.command()
@@ -192,6 +212,8 @@ def _table(result: dict[str, Any]) -> Table:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "\n\n".join(map(_cell, value))
     if isinstance(value, dict):
         return "\n".join(f"{name}: {_cell(each)}" for name, each in value.items())
     if isinstance(value, list):

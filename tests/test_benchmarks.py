@@ -68,7 +68,9 @@ def test_training(tiny_encoder: Path) -> None:
     for role in ("teacher", "student"):
         assert result[f"{role}_words"] > 8
         assert result[f"{role}_padded_pieces_per_word"] > 1
-        assert len(result[f"{role}_seconds"]["pipe"]) == len(result[f"{role}_seconds"]["hand"]) == 1
+        assert {len(timed) for timed in result[f"{role}_seconds"].values()} == {1}
+        assert result[f"{role}_vs_spacy_transformers"] > 0
+        assert 0 < result[f"{role}_share_of_gemm"] < 1
     assert result["vs_hand_loop"] == max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"]) > 0
 
 
@@ -87,6 +89,9 @@ def test_tagging_as_json(tiny_encoder: Path) -> None:
     assert result["entities"] == {"ours": 0, "spacy_transformers": 0, "hf_pipeline": 0}
     assert result["vs_hf_pipeline"] > 0 and result["vs_hand_loop"] > 0
     assert 0 < result["share_of_gemm"] < 1
+    assert result["latency_vs_bare_forward"] == pytest.approx(
+        result["latency_ms"] / result["bare_forward_ms"], rel=0.05
+    )
     assert result["machine"]["torch_threads"] == torch.get_num_threads()
     assert result["machine"]["bf16_gemm_gflops"] > 0
 
@@ -160,9 +165,9 @@ def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path) -> None:
     assert "has no train file" in outcome.stderr
 
 
-def test_size(tmp_path: Path, nlp, source_examples, tiny_encoder: Path, tiny_transformer: dict) -> None:
-    from measure_size import measure_size
-
+@pytest.fixture
+def saved(tmp_path: Path, nlp, source_examples, tiny_encoder: Path, tiny_transformer: dict) -> tuple[Path, Path]:
+    """A pipeline, and labelled text."""
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tiny_transformer}
     nlp.add_pipe("prokd_ner", config={"model": model})
     load = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(tiny_encoder)}
@@ -170,13 +175,39 @@ def test_size(tmp_path: Path, nlp, source_examples, tiny_encoder: Path, tiny_tra
     nlp.initialize(lambda: source_examples)
     nlp.to_disk(tmp_path / "pipeline")
     DocBin(docs=[example.reference for example in source_examples]).to_disk(tmp_path / "dev.spacy")
-    data = tmp_path / "dev.spacy"
-    result = measure_size(tmp_path / "pipeline", data, [data], vocabulary_size=100, rounds=1)
+    return tmp_path / "pipeline", tmp_path / "dev.spacy"
+
+
+def test_size(saved: tuple[Path, Path]) -> None:
+    from measure_size import measure_size
+
+    pipeline, data = saved
+    result = measure_size(pipeline, data, [data], vocabulary_size=100, rounds=1)
     assert result["pieces"] == {"all": 122, "kept": 100}
     assert result["megabytes"]["small"] < result["megabytes"]["whole"]
     assert result["load_seconds_beyond_torch"]["small"] > 0
     f1 = result["f1"][str(data)]
     assert result["f1_lost"][str(data)] == pytest.approx(f1["whole"] - f1["small"], abs=0.01)
+
+
+def test_layers(saved: tuple[Path, Path]) -> None:
+    from run import app
+
+    pipeline, data = map(str, saved)
+    outcome = CliRunner().invoke(app, ["layers", pipeline, pipeline, "--data", data, "--rounds", "1", "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    (student,) = json.loads(outcome.stdout)["students"]
+    assert student["layers"] == 3
+    assert student["words_per_second"] > 0 and student["times_as_fast"] == 1.0
+    assert student["f1_lost"] == 0.0 and student["f1_fp32"] >= 0.0
+
+
+def test_startup() -> None:
+    from measure_startup import measure_startup
+
+    result = measure_startup(rounds=1)
+    assert 0 < result["import_ms_beyond_spacy"] < result["component_import_ms_beyond_spacy"]
+    assert result["help_seconds"] > 0
 
 
 def test_hand_tagger_tags_each_word_as_the_pipe_does(tiny_encoder: Path) -> None:

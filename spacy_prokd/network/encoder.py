@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -134,19 +134,24 @@ class WordEncoder(nn.Module):
         texts (Sequence[Sequence[str]]): The words of each text; a text may be empty or of any length.
         RETURNS (Tensor): float32 [n_words, width], the texts' words one after the other.
         """
-        can_be_packed = can_pack(self.transformer)
         windows = self.pieces.windows(texts)
-        micro_batches = list(batches(windows, self.max_batch_pieces, padded=not can_be_packed))
-        if not micro_batches:
-            return torch.zeros(0, self.width, device=self.device)
-        if can_be_packed:
-            vectors = [x.float() for x in self._packed()(micro_batches)]
-        else:
-            with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
-                vectors = [self._encode(batch) for batch in micro_batches]
-        words = np.concatenate([window.words for batch in micro_batches for window in batch])
-        restore = np.argsort(words, kind="stable")
-        return torch.cat(vectors)[torch.from_numpy(restore).to(self.device)]
+        # filled batch by batch: of a long text, vectors are what takes memory
+        vectors = torch.zeros(sum(map(len, texts)), self.width, device=self.device)
+        for batch, x in self._encode(windows):
+            words = torch.from_numpy(np.concatenate([window.words for window in batch]))
+            vectors.index_copy_(0, send(words, self.device), x.float())
+        return vectors
+
+    def _encode(self, windows: list[Window]) -> Iterator[tuple[list[Window], Tensor]]:
+        """Micro-batches of windows and the vectors [n_words, width] of the words that count in them."""
+        packed = can_pack(self.transformer)
+        micro_batches = list(batches(windows, self.max_batch_pieces, padded=not packed))
+        if packed:
+            yield from zip(micro_batches, self._packed()(micro_batches))
+            return
+        with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
+            for batch in micro_batches:
+                yield batch, self._encode_padded(batch)
 
     def _packed(self) -> PackedEncoder:
         dtype = matrix_dtype(self.device, self.precision)
@@ -154,7 +159,7 @@ class WordEncoder(nn.Module):
             self._pack = PackedEncoder(self.transformer, dtype)
         return self._pack
 
-    def _encode(self, batch: list[Window]) -> Tensor:
+    def _encode_padded(self, batch: list[Window]) -> Tensor:
         length = len(batch[0].ids)
         ids = np.full((len(batch), length), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), length), dtype=np.int64)
@@ -166,7 +171,7 @@ class WordEncoder(nn.Module):
             input_ids=send(torch.from_numpy(ids), device),
             attention_mask=None if mask.all() else send(torch.from_numpy(mask), device),
         ).last_hidden_state
-        return hidden.flatten(0, 1)[send(first_pieces(batch, length), device)].float()
+        return hidden.flatten(0, 1)[send(first_pieces(batch, length), device)]
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ products are computed for the pieces that are read, each word's first.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,13 +81,14 @@ class PackedEncoder:
         self.first_position = first_position(config)
         self._cast: dict[int, tuple[list[int], _Layer]] = {}
 
-    def __call__(self, batches: Sequence[Sequence[Window]]) -> list[Tensor]:
+    def __call__(self, batches: Sequence[Sequence[Window]]) -> Iterator[Tensor]:
         """Encode batches of windows, each sorted by length.
 
-        RETURNS (list[Tensor]): `dtype` [n_words, width] for each batch, the vectors of its words' first pieces.
+        YIELDS (Tensor): `dtype` [n_words, width] for each batch, the vectors of its words' first pieces.
         """
         weights = [self._weights(i) for i in range(len(self.layers))]  # cast once for all batches
-        return [self._encode(windows, weights) for windows in batches]
+        for windows in batches:
+            yield self._encode(windows, weights)
 
     def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
         x = self._embed(windows)

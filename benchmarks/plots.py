@@ -1,0 +1,149 @@
+"""Draw the results of `benchmarks/results/*.json` as `benchmarks/plots/*.svg`: `python benchmarks/plots.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+OURS, OTHERS = "#1f6f8b", "#b8bfc6"
+STYLE = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "spacy-prokd",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e6e8",
+}
+NAMES = {
+    "pipe": "spacy-prokd",
+    "hand_loop": "loop by hand",
+    "spacy_transformers": "spacy-transformers + ner",
+    "hf_pipeline": "Hugging Face pipeline",
+}
+SCALES = {
+    "document_length": "words a text",
+    "batch_size": "texts a batch",
+    "corpus_size": "texts",
+    "threads": "threads, and two processes",
+}
+
+
+def draw_tagging(result: Mapping[str, Any], figure: Figure) -> None:
+    """Words a second of each side."""
+    speeds = {"pipe": result["words_per_second"]}
+    speeds |= {name: result[f"{name}_words_per_second"] for name in list(NAMES)[1:]}
+    _bars(figure.subplots(), speeds, "tagging, words a second")
+
+
+def draw_training(result: Mapping[str, Any], figure: Figure) -> None:
+    """Words a second of teacher and student, and of their rivals."""
+    for axes, role in zip(figure.subplots(2, 1, sharex=True), ("teacher", "student")):
+        hand = "hand_loop" if role == "teacher" else "student_hand_loop"
+        speeds = {
+            "pipe": result[f"{role}_words_per_second"],
+            "hand_loop": result[f"{hand}_words_per_second"],
+            "spacy_transformers": result[f"{role}_spacy_transformers_words_per_second"],
+        }
+        _bars(axes, speeds, f"training a {role}, words a second")
+
+
+def draw_layers(result: Mapping[str, Any], figure: Figure) -> None:
+    """F1 against speed: a point for each student."""
+    axes = figure.subplots()
+    students = result["students"]
+    axes.plot([s["words_per_second"] for s in students], [s["f1"] for s in students], "o-", color=OURS)
+    for s in students:
+        label = f"{s['layers']} layers"
+        axes.annotate(label, (s["words_per_second"], s["f1"]), xytext=(6, 4), textcoords="offset points")
+    axes.set_xlabel("tagging, words a second")
+    axes.set_ylabel("entity F1")
+    axes.set_xlim(0, 1.25 * max(s["words_per_second"] for s in students))
+    axes.grid()
+
+
+def draw_memory(result: Mapping[str, Any], figure: Figure) -> None:
+    """Resident memory while tagging, and the highest of training."""
+    left, right = figure.subplots(1, 2)
+    for key, label, style in (
+        ("resident_megabytes", "one nlp.pipe", "-"),
+        ("zone_resident_megabytes", "new words, in memory zones", "--"),
+    ):
+        reports = result[key]
+        done = [(i + 1) * result["sentences"] / len(reports) for i in range(len(reports))]
+        left.plot(done, reports, style, label=label, color=OURS)
+    left.set_xlabel("sentences tagged")
+    left.set_ylabel("resident MB")
+    left.set_ylim(0)
+    left.legend(frameon=False)
+    left.grid(axis="y")
+    peaks = result["training_peak_megabytes"]
+    _bars(right, peaks, "training, highest resident MB", ours=None)
+
+
+def draw_scaling(result: Mapping[str, Any], figure: Figure) -> None:
+    """Words a second over what grows."""
+    speeds = result["words_per_second"]
+    for axes, (key, label) in zip(figure.subplots(2, 2).flat, SCALES.items()):
+        found = dict(speeds[key])
+        if key == "threads":
+            names = [f"{n} thread{'s' if n != '1' else ''}" for n in found] + ["n_process=2"]
+            axes.bar(names, [*found.values(), speeds["processes"]["2"]], color=OURS, width=0.6)
+        else:
+            axes.plot([int(n) for n in found], list(found.values()), "o-", color=OURS)
+            axes.set_xscale("log")
+        axes.set_xlabel(label)
+        axes.set_ylim(0)
+        axes.grid(axis="y")
+    figure.supylabel("words a second", fontsize=9)
+
+
+def _bars(axes: Axes, values: Mapping[str, float], title: str, ours: str | None = "pipe") -> None:
+    names = [NAMES.get(name, name) for name in values]
+    colours = [OURS if ours is None or name == ours else OTHERS for name in values]
+    bars = axes.barh(names, list(values.values()), color=colours)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.18)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    axes.spines[["bottom", "left"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=9)
+
+
+DRAWINGS: dict[str, tuple[Callable[[Mapping[str, Any], Figure], None], tuple[float, float]]] = {
+    "tagging": (draw_tagging, (6.5, 2.0)),
+    "training": (draw_training, (6.5, 3.0)),
+    "layers": (draw_layers, (4.5, 3.0)),
+    "memory": (draw_memory, (8.5, 3.0)),
+    "scaling": (draw_scaling, (7.5, 5.0)),
+}
+
+
+def draw_all(results: Path, plots: Path) -> list[Path]:
+    """Draw each group that has a result.
+
+    RETURNS (list[Path]): The files written.
+    """
+    plots.mkdir(exist_ok=True)
+    written = []
+    with matplotlib.rc_context(STYLE):
+        for name, (draw, size) in DRAWINGS.items():
+            source = results / f"{name}.json"
+            if source.is_file():
+                figure = Figure(figsize=size, layout="constrained")
+                draw(json.loads(source.read_text(encoding="utf8")), figure)
+                written.append(plots / f"{name}.svg")
+                figure.savefig(written[-1], facecolor="white", metadata={"Date": None, "Creator": None})
+    return written
+
+
+if __name__ == "__main__":
+    for path in draw_all(HERE / "results", HERE / "plots"):
+        print(path.relative_to(HERE.parent))
