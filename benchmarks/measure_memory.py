@@ -18,6 +18,7 @@ import numpy as np
 import spacy
 from hand_loop import read_tokenizer
 from machine import progress_bar
+from measure_scaling import SHORT
 from measure_tagging import CONFIGS, LABELS, make_ours
 from measure_training import loop_settings, read_config
 from spacy.tokens import Doc, DocBin
@@ -118,7 +119,8 @@ def measure_memory(
 ) -> dict[str, Any]:
     """Resident memory while tagging many texts and one long one, and the highest of training.
 
-    sentences (int): Texts to tag, once with the corpus's words and once with ever new words in memory zones.
+    sentences (int): Texts to tag, each the first words of one of the corpus: once as they are, and once with ever
+        new words in memory zones.
     characters (int): Of the long text.
     training_sentences (int): Texts of the student, and ten times as many.
     """
@@ -126,10 +128,12 @@ def measure_memory(
     docs = read_train_docs(corpus, target_lang, spacy.blank("xx"))
     with TemporaryDirectory() as temporary, progress_bar() as progress:
         folder = Path(temporary)
-        pipeline, texts, words = folder / "pipeline", folder / "texts.txt", folder / "words.json"
+        pipeline, words = folder / "pipeline", folder / "words.json"
+        texts, beginnings = folder / "texts.txt", folder / "beginnings.txt"
         nlp = make_ours(encoder, overrides)
         nlp.to_disk(pipeline)
-        texts.write_text("\n".join(doc.text.replace("\n", " ") for doc in docs), encoding="utf8")
+        for path, end in ((texts, None), (beginnings, SHORT)):
+            path.write_text("\n".join(doc[:end].text.replace("\n", " ") for doc in docs), encoding="utf8")
         _config, component = read_config("student", overrides)
         max_length = component["model"]["tok2vec"]["max_length"]
         short = list(islice(fitting(docs, read_tokenizer(encoder), max_length - ROOM), training_sentences))
@@ -139,13 +143,15 @@ def measure_memory(
         words.write_text(json.dumps([[token.text for token in doc] for doc in once]), encoding="utf8")
         hand_settings = asdict(loop_settings("student", len(nlp.get_pipe("prokd_ner").tags), overrides))
 
-        tag = {"pipeline": str(pipeline), "texts": str(texts)}
+        tag = partial(run_side, "tag", pipeline=str(pipeline), texts=str(beginnings), reports=REPORTS)
         hand_loop = {"encoder": str(encoder), "words": str(words), "settings": hand_settings, "steps": STEPS}
         train = partial(train_student, folder, encoder, overrides=overrides)
         sides: dict[str, Callable[[], Any]] = {
-            "tagging": lambda: run_side("tag", **tag, sentences=sentences, reports=REPORTS, zone=False),
-            "memory zones": lambda: run_side("tag", **tag, sentences=sentences, reports=REPORTS, zone=True),
-            "long document": lambda: run_side("document", **tag, characters=characters),
+            "tagging": lambda: tag(sentences=sentences, zone=False),
+            "memory zones": lambda: tag(sentences=sentences, zone=True),
+            "long document": lambda: run_side(
+                "document", pipeline=str(pipeline), texts=str(texts), characters=characters
+            ),
             "loop by hand": lambda: run_side("hand_loop", **hand_loop),
             "training": lambda: train(soft),
             "streaming": lambda: train(soft, streaming=True),
