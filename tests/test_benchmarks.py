@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -127,25 +129,54 @@ def test_scaling(tiny_encoder: Path) -> None:
     assert all(speed > 0 for group in speeds.values() for speed in group.values())
 
 
-def test_memory(tiny_encoder: Path) -> None:
-    from measure_memory import measure_memory
+def test_memory_of_a_process_is_read_from_outside() -> None:
+    from measure_memory import run
 
-    result = measure_memory(
-        tiny_encoder,
-        SAMPLE,
-        sentences=80,
-        characters=2000,
-        training_sentences=40,
-        overrides={**FP32, "frozen_layers": 1},
-    )
-    assert len(result["resident_megabytes"]) == len(result["zone_resident_megabytes"]) == 40
-    assert all(megabytes > 50 for megabytes in result["resident_megabytes"])
-    assert 0.5 < result["zone_last_tenth_vs_second"] < 2
-    assert result["document_megabytes_above_loaded"] >= 0
-    peaks = result["training_peak_megabytes"]
-    assert set(peaks) == {"training", "loop by hand", "streaming", "streaming ten times"}
-    assert result["training_vs_hand_loop"] == pytest.approx(peaks["training"] / peaks["loop by hand"], rel=0.01)
-    assert result["ten_times_vs_once"] > 0.5
+    ballast = bytearray(400_000_000)  # of this process, and not of that one
+    memory = run([sys.executable, "-c", "x = bytearray(200_000_000); del x; print(12.5); print('other words')"])
+    assert len(ballast) / 1e6 > memory.peak > 200
+    assert memory.reported == [12.5]
+    with pytest.raises(subprocess.CalledProcessError):
+        run([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_the_sides_of_memory(saved: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path, capsys) -> None:
+    import memory_sides
+    from measure_training import loop_settings
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Weber in Paris .\nEr .\n", encoding="utf8")
+    for zone in (False, True):
+        memory_sides.tag(str(saved[0]), str(texts), sentences=20, reports=10, zone=zone)
+    memory_sides.document(str(saved[0]), str(texts), characters=500)
+    (tmp_path / "words.json").write_text('[["Weber", "in", "Paris"], ["Er"]]', encoding="utf8")
+    settings = asdict(loop_settings("student", 7, {**FP32, "frozen_layers": 1}))
+    memory_sides.hand_loop(str(tiny_encoder), str(tmp_path / "words.json"), settings, steps=3)
+    reported = [float(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(reported) == 10 + 10 + 1 + 1
+    assert min(reported) > 50
+
+
+def test_memory(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import measure_memory
+
+    commands = []
+
+    def canned(command: list[str]) -> measure_memory.Memory:
+        commands.append(command)
+        return measure_memory.Memory(1000.0 + 100 * len(commands), [900.0] * 20 + [909.0] * 20)
+
+    monkeypatch.setattr(measure_memory, "run", canned)
+    overrides = {**FP32, "frozen_layers": 1}
+    result = measure_memory.measure_memory(tiny_encoder, SAMPLE, training_sentences=40, overrides=overrides)
+    sides = [command[2] for command in commands]
+    assert sides == ["tag", "tag", "document", "hand_loop", "spacy", "spacy", "spacy"]
+    assert result["last_tenth_vs_second"] == result["zone_last_tenth_vs_second"] == 1.01
+    assert result["document_megabytes_above_loaded"] == 400
+    assert result["training_vs_hand_loop"] == pytest.approx(1500 / 1400, abs=1e-3)
+    assert result["ten_times_vs_once"] == pytest.approx(1700 / 1600, abs=1e-3)
+    streaming = [command for command in commands if "--training.max_epochs" in command]
+    assert len(streaming) == 2 and streaming == commands[-2:]
 
 
 def test_a_corpus_that_is_too_small(tiny_encoder: Path) -> None:
