@@ -14,6 +14,7 @@ from machine import describe_machine
 from measure_gpu import measure_gpu
 from measure_layers import measure_layers
 from measure_memory import measure_memory
+from measure_profile import measure_profile
 from measure_scaling import measure_scaling
 from measure_size import measure_size
 from measure_startup import measure_startup
@@ -106,6 +107,19 @@ def layers(
 def startup(rounds: Rounds = 5, as_json: AsJson = False) -> None:
     """Import time beyond spaCy, and the command line's help."""
     _measure(lambda: measure_startup(rounds), as_json)
+
+
+@app.command()
+def profile(
+    encoder: Encoder = ENCODER,
+    corpus: Corpus = CORPUS,
+    role: Annotated[str, typer.Option(help="teacher or student")] = "student",
+    lang: Target = "de",
+    sentences: Sentences = 192,
+    as_json: AsJson = False,
+) -> None:
+    """Where a training step's time goes, with nothing padded and with padded batches of Hugging Face's modules."""
+    _measure(lambda: measure_profile(encoder, corpus, role=role, lang=lang, sentences=sentences), as_json)
 
 
 @app.command()

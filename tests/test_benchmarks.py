@@ -117,6 +117,17 @@ def test_without_a_gpu_its_benchmark_says_so(tiny_encoder: Path) -> None:
     assert "no GPU here: `--gpu-id -1`" in outcome.stderr
 
 
+def test_profile(tiny_encoder: Path) -> None:
+    from measure_profile import PARTS, measure_profile
+
+    result = measure_profile(tiny_encoder, SAMPLE, sentences=8, overrides=FP32)
+    for side in ("padded", "packed"):
+        assert result[side]["words_per_second"] > 0
+        assert set(result[side]["ms_a_step"]) <= {*PARTS, "python"}
+        assert result[side]["ms_a_step"]["matrix products"] > 0
+        assert result[side]["ms_a_step"]["optimizer and clipping"] > 0
+
+
 def test_scaling(tiny_encoder: Path) -> None:
     from measure_scaling import measure_scaling
 
