@@ -17,7 +17,7 @@ from spacy.language import Language
 from texts import read_train_docs
 
 BATCH_SIZES = (1, 8, 32, 128, 256, 1024)
-SHORT = 4  # words of the texts by which the size of the corpus is measured
+SHORT = 3  # words of the texts by which the size of the corpus is measured
 
 
 def measure_scaling(
