@@ -18,6 +18,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from spacy_prokd import cli
+from spacy_prokd.soft_labels import VECTORS_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -150,6 +151,14 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     assert code == 0
     page = (tmp_path / "report.html").read_text(encoding="utf8")
     assert "student" in page and "</html>" in page
+
+
+def test_label_stores_word_vectors_when_asked(run, raw, saved, tmp_path):
+    run("convert", raw, tmp_path / "corpus")
+    train = tmp_path / "corpus" / "de" / "train.spacy"
+    assert run("label", train, tmp_path / "soft", saved, "--vectors")[0] == 0
+    docs = DocBin().from_disk(tmp_path / "soft" / "00000.spacy").get_docs(spacy.blank("xx").vocab)
+    assert all(VECTORS_KEY in doc.user_data for doc in docs)
 
 
 def test_label_goes_on_where_it_was(run, raw, saved, tmp_path):
