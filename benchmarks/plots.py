@@ -50,7 +50,7 @@ def draw_training(result: Mapping[str, Any], figure: Figure) -> None:
         speeds = {
             "pipe": result[f"{role}_words_per_second"],
             "hand_loop": result[f"{hand}_words_per_second"],
-            "spacy_transformers": result[f"{role}_spacy_transformers_words_per_second"],
+            "spacy_transformers": result["spacy_transformers_words_per_second"],
         }
         _bars(axes, speeds, f"training a {role}, words a second")
 

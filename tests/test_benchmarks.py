@@ -71,6 +71,7 @@ def test_training(tiny_encoder: Path) -> None:
         assert result[f"{role}_words"] > 8
         assert result[f"{role}_padded_pieces_per_word"] > 1
         assert {len(timed) for timed in result[f"{role}_seconds"].values()} == {1}
+        assert ("theirs" in result[f"{role}_seconds"]) == (role == "teacher")
         assert result[f"{role}_vs_spacy_transformers"] > 0
         assert 0 < result[f"{role}_share_of_gemm"] < 1
     assert result["vs_hand_loop"] == max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"]) > 0
@@ -123,7 +124,7 @@ def test_profile(tiny_encoder: Path) -> None:
     result = measure_profile(tiny_encoder, SAMPLE, sentences=8, overrides=FP32)
     for side in ("padded", "packed"):
         assert result[side]["words_per_second"] > 0
-        assert set(result[side]["ms_a_step"]) <= {*PARTS, "python"}
+        assert set(result[side]["ms_a_step"]) == {*PARTS, "rest"}
         assert result[side]["ms_a_step"]["matrix products"] > 0
         assert result[side]["ms_a_step"]["optimizer and clipping"] > 0
 
