@@ -45,7 +45,6 @@ def measure_layers(pipelines: Sequence[Path], data: Path, *, sentences: int = 51
         "rounds": rounds,
         "students": [
             {
-                "pipeline": name,
                 "layers": _count_layers(nlp),
                 "words_per_second": round(speed[name], 1),
                 "times_as_fast": round(speed[name] / speed[first], 3),
