@@ -161,7 +161,9 @@ def test_the_sides_of_memory(saved: tuple[Path, Path], tiny_encoder: Path, tmp_p
     for zone in (False, True):
         memory_sides.tag(str(saved[0]), str(texts), sentences=20, reports=10, zone=zone)
     memory_sides.document(str(saved[0]), str(texts), characters=500)
-    (tmp_path / "words.json").write_text('[["Weber", "in", "Paris"], ["Er"]]', encoding="utf8")
+    words = [["Weber", "in", "Paris", str(i), "."] for i in range(20)]  # prototypes need words that differ
+    (tmp_path / "words.json").write_text(json.dumps(words), encoding="utf8")
+    torch.manual_seed(0)
     settings = asdict(loop_settings("student", 7, {**FP32, "frozen_layers": 1}))
     memory_sides.hand_loop(str(tiny_encoder), str(tmp_path / "words.json"), settings, steps=3)
     reported = [float(line) for line in capsys.readouterr().out.splitlines()]
