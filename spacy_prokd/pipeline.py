@@ -291,7 +291,6 @@ class ProKDNer(TrainablePipe):
         output, backprop = self.model.begin_update([example.predicted for example in examples])
         output = leaf(output)
         named = self.objective.losses(get_head(self.model), output, self._batch(examples, output), progress)
-        backprop(gradient_of(named["loss"], output))
         names, values = list(named), torch.stack([value.detach().float() for value in named.values()])
         found = dict(zip(names, values.tolist()))  # a GPU is waited for once a step, here
         if not math.isfinite(found["loss"]):
@@ -299,6 +298,7 @@ class ProKDNer(TrainablePipe):
                 f"Training stopped: the loss became {found['loss']} in epoch {progress.epoch + 1}. "
                 "Use a lower learning rate (training.optimizer.learn_rate) or precision = fp32."
             )
+        backprop(gradient_of(named["loss"], output))
         if sgd not in (None, False):
             self.finish_update(sgd)
         losses[self.name] += found.pop("loss")

@@ -27,7 +27,7 @@ SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption
 
 def set_soft_labels(doc: Doc, p: np.ndarray) -> None:
     """Store probabilities [n_words, n_tags] with a Doc, as raw little-endian float16."""
-    doc.user_data[SOFT_KEY] = p.astype("<f2").tobytes()
+    _store(doc, SOFT_KEY, p)
 
 
 def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
@@ -46,12 +46,12 @@ def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
             f"A text of {len(doc)} words has {len(raw)} bytes of soft labels, not the {2 * len(doc) * n_tags} of "
             f"{n_tags} tags: the corpus was labelled by a teacher with other labels. Label it again."
         )
-    return np.frombuffer(raw, dtype="<f2").reshape(len(doc), n_tags).astype(np.float32)
+    return _restore(raw, n_tags)
 
 
 def set_vectors(doc: Doc, h: np.ndarray) -> None:
     """Store the teacher's word vectors [n_words, width] with a Doc, as raw little-endian float16."""
-    doc.user_data[VECTORS_KEY] = h.astype("<f2").tobytes()
+    _store(doc, VECTORS_KEY, h)
 
 
 def get_vectors(doc: Doc, width: int) -> np.ndarray:
@@ -67,7 +67,15 @@ def get_vectors(doc: Doc, width: int) -> np.ndarray:
             f"The student matches its teacher's word vectors (objective.vector_weight), but a text of {len(doc)} words "
             f"has {found}: label the corpus again with `spacy-prokd label --vectors`, by a teacher of the same encoder."
         )
-    return np.frombuffer(raw, dtype="<f2").reshape(len(doc), width).astype(np.float32)
+    return _restore(raw, width)
+
+
+def _store(doc: Doc, key: str, rows: np.ndarray) -> None:
+    doc.user_data[key] = rows.astype("<f2").tobytes()
+
+
+def _restore(raw: bytes, row_length: int) -> np.ndarray:
+    return np.frombuffer(raw, dtype="<f2").reshape(-1, row_length).astype(np.float32)
 
 
 def label_corpus(
@@ -134,13 +142,14 @@ def _label_shard(
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
         outputs = [_predict(nlp, batch) for nlp in pipelines]
-        hs = split_by_doc(outputs[0].vectors, outputs[0].lengths)
-        for doc, p, h in zip(batch, _average(outputs), hs):
-            plain = copy_words(doc)
-            set_soft_labels(plain, p)
-            if vectors:
-                set_vectors(plain, h)
-            shard.add(plain)
+        plain = [copy_words(doc) for doc in batch]
+        for doc, p in zip(plain, _average(outputs)):
+            set_soft_labels(doc, p)
+        if vectors:
+            for doc, h in zip(plain, split_by_doc(outputs[0].vectors, outputs[0].lengths)):
+                set_vectors(doc, h)
+        for doc in plain:
+            shard.add(doc)
     with atomic_file(path) as temporary:
         shard.to_disk(temporary)
 
