@@ -11,8 +11,8 @@ import spacy
 import torch
 from hand_tagging import HandTagger
 from machine import gemm_gflops, take_turns, wait_for
-from measure_tagging import gigaflop, make_ours
-from measure_training import HandSide, PipeSide, make_examples, read_config
+from measure_tagging import gigaflop, make_ours, read_config
+from measure_training import make_sides
 from texts import read_train_docs
 
 from spacy_prokd.errors import ProKDError
@@ -99,12 +99,8 @@ def _training(
     device: torch.device,
     overrides: dict[str, Any],
 ) -> dict[str, Any]:
-    max_length = read_config(role, overrides)[1]["model"]["tok2vec"]["max_length"]
-    examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
-    pipe = PipeSide(role, encoder, examples, labels, overrides)
-    hand = HandSide(role, encoder, pipe, overrides, device)
-    words = sum(len(example.reference) for example in examples)
-    return _compare(role, {"pipe": pipe.run, "hand": hand.run}, words, rounds, device)
+    pipe, hand = make_sides(role, encoder, corpus, lang, sentences, overrides, device)
+    return _compare(role, {"pipe": pipe.run, "hand": hand.run}, pipe.words, rounds, device)
 
 
 def _compare(

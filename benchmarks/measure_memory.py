@@ -19,8 +19,8 @@ import spacy
 from hand_loop import read_tokenizer
 from machine import progress_bar
 from measure_scaling import SHORT
-from measure_tagging import CONFIGS, LABELS, make_ours
-from measure_training import loop_settings, read_config
+from measure_tagging import CONFIGS, LABELS, make_ours, read_config
+from measure_training import loop_settings
 from spacy.tokens import Doc, DocBin
 from texts import fitting, read_train_docs
 

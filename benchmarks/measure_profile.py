@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from measure_training import PipeSide, make_examples, read_config
+from measure_tagging import read_config
+from measure_training import PipeSide, make_examples
 from torch.profiler import ProfilerActivity, profile
 
 from spacy_prokd.network import encoder as encoder_module
@@ -39,7 +40,6 @@ def measure_profile(
     overrides = overrides or {}
     max_length = read_config(role, overrides)[1]["model"]["tok2vec"]["max_length"]
     examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
-    words = sum(len(example.reference) for example in examples)
     found = {}
     for name, packed in (("padded", False), ("packed", True)):
         side = PipeSide(role, encoder, examples, labels, overrides)
@@ -49,7 +49,7 @@ def measure_profile(
             start = time.perf_counter()
             side.run()
             seconds = time.perf_counter() - start
-            found[name] = {"words_per_second": round(words / seconds, 1), "ms_a_step": _ms_of_parts(side, seconds)}
+            found[name] = {"words_per_second": round(side.words / seconds, 1), "ms_a_step": _ms_of_parts(side, seconds)}
     return {"group": "profile", "role": role, "sentences": sentences, **found}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from typing import Any
 
 from machine import take_turns
@@ -25,7 +24,6 @@ def measure_startup(rounds: int = 5) -> dict[str, Any]:
     """What importing costs beyond spaCy, and the command line's help."""
     package: list[float] = []
     component: list[float] = []
-    helps: list[float] = []
 
     def imports() -> None:
         command = [sys.executable, "-c", _IMPORTS]
@@ -34,14 +32,12 @@ def measure_startup(rounds: int = 5) -> dict[str, Any]:
         component.append(float(second))
 
     def show_help() -> None:
-        start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "spacy_prokd", "--help"], check=True, capture_output=True)
-        helps.append(time.perf_counter() - start)
 
-    take_turns({"imports": imports, "help": show_help}, rounds, "start-up")
+    seconds = take_turns({"imports": imports, "help": show_help}, rounds, "start-up")
     return {
         "group": "startup",
         "import_ms_beyond_spacy": round(1000 * statistics.median(package[1:]), 1),
         "component_import_ms_beyond_spacy": round(1000 * statistics.median(component[1:]), 1),
-        "help_seconds": round(statistics.median(helps[1:]), 2),
+        "help_seconds": round(statistics.median(seconds["help"]), 2),
     }

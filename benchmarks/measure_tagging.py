@@ -15,7 +15,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import load_config
 from texts import read_train_docs
-from thinc.api import Model
+from thinc.api import Config, Model
 
 from spacy_prokd.architectures import encoder_nodes, get_head
 from spacy_prokd.encoder_loading import load_encoder
@@ -26,12 +26,18 @@ LABELS = ("LOC", "MISC", "ORG", "PER")
 ONE_BY_ONE = 64  # texts by which latency is measured
 
 
+def read_config(role: str, overrides: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """The config of teacher or student, and its component with other settings of the encoder's architecture."""
+    config = load_config(CONFIGS / f"{role}.cfg", interpolate=False)
+    component = dict(config["components"]["prokd_ner"])
+    component["model"]["tok2vec"].update(overrides)
+    return config, component
+
+
 def make_ours(encoder: Path, overrides: dict[str, Any]) -> Language:
     """A pipeline from the student's config. Its classifier is not trained, but finds O nearly everywhere."""
-    config = load_config(CONFIGS / "student.cfg", interpolate=False)
-    component = dict(config["components"]["prokd_ner"])
+    config, component = read_config("student", overrides)
     component.pop("factory")
-    component["model"]["tok2vec"].update(overrides)
     nlp = spacy.blank("xx")
     nlp.batch_size = config["nlp"]["batch_size"]
     pipe = nlp.add_pipe("prokd_ner", config=component)

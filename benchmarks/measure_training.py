@@ -12,11 +12,11 @@ import spacy
 import torch
 from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
 from machine import gemm_gflops, take_turns
-from measure_tagging import CONFIGS, LABELS, gigaflop, make_theirs
+from measure_tagging import LABELS, gigaflop, make_theirs, read_config
 from spacy.language import Language
 from spacy.training import Example
 from spacy.training.loop import subdivide_batch
-from spacy.util import load_config, minibatch, registry
+from spacy.util import minibatch, registry
 from texts import choose, labelled_examples, read_train_docs, soft_examples
 from thinc.api import Config, Optimizer
 
@@ -29,14 +29,6 @@ LEARN_RATE = 2e-4
 FASTEST_PADDED = 1024  # pieces in a micro-batch of a loop that pads: in larger ones most is padding
 # Labels are made batch by batch: the default makes them once an epoch, outside the steps.
 STUDENT = {"alpha": 0.5, "relabel": "batch"}
-
-
-def read_config(role: str, overrides: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
-    """The config of teacher or student, and its component with other settings of the encoder's architecture."""
-    config = load_config(CONFIGS / f"{role}.cfg", interpolate=False)
-    component = dict(config["components"]["prokd_ner"])
-    component["model"]["tok2vec"].update(overrides)
-    return config, component
 
 
 def loop_settings(role: str, n_tags: int, overrides: dict[str, Any]) -> LoopSettings:
@@ -87,6 +79,8 @@ class PipeSide:
         self.pipe.initialize(
             lambda: examples, nlp=self.nlp, labels=list(labels), encoder=load_encoder(str(encoder)), epochs=1
         )
+        self.examples = examples
+        self.words = sum(len(example.reference) for example in examples)
         self.batches = list(minibatch(examples, self.batch_size))
         self.losses: list[float] = []  # of the last round
 
@@ -169,6 +163,21 @@ def make_examples(
     return labelled_examples(docs), sorted({span.label_ for doc in docs for span in doc.ents})
 
 
+def make_sides(
+    role: str,
+    encoder: Path,
+    corpus: Path,
+    lang: str,
+    sentences: int,
+    overrides: dict[str, Any],
+    device: torch.device = CPU,
+) -> tuple[PipeSide, HandSide]:
+    """The pipe and the loop by hand, with the same texts."""
+    max_length = read_config(role, overrides)[1]["model"]["tok2vec"]["max_length"]
+    pipe = PipeSide(role, encoder, *make_examples(role, encoder, corpus, lang, sentences, max_length), overrides)
+    return pipe, HandSide(role, encoder, pipe, overrides, device)
+
+
 def measure_training(
     encoder: Path,
     corpus: Path,
@@ -180,24 +189,23 @@ def measure_training(
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Words a second in training, and the time of a step of the pipe over that of the hand-written loop."""
-    max_length = load_config(CONFIGS / "teacher.cfg")["components"]["prokd_ner"]["model"]["tok2vec"]["max_length"]
     result: dict[str, Any] = {"group": "training", "sentences": sentences, "rounds": rounds}
     for role, lang in (("teacher", source_lang), ("student", target_lang)):
         torch.manual_seed(0)
-        examples, labels = make_examples(role, encoder, corpus, lang, sentences, max_length)
-        pipe = PipeSide(role, encoder, examples, labels, overrides or {})
-        hand = HandSide(role, encoder, pipe, overrides or {})
+        pipe, hand = make_sides(role, encoder, corpus, lang, sentences, overrides or {})
         sides = {"pipe": pipe.run, "hand": hand.run}
         if role == "teacher":  # it needs labels
-            theirs = TheirSide(encoder, examples, labels)
+            theirs = TheirSide(encoder, pipe.examples, pipe.pipe.labels)
             sides["theirs"] = theirs.run
         seconds = take_turns(sides, rounds, role)
-        words = sum(len(example.reference) for example in examples)
+        words = pipe.words
         speed = {name: words / statistics.median(timed) for name, timed in seconds.items()}
         if role == "teacher":
             their_speed = theirs.words / statistics.median(seconds["theirs"])  # it leaves out texts too long for it
             result["spacy_transformers_words_per_second"] = round(their_speed, 1)
-        cost = gigaflop(pipe.nlp, [[token.text for token in example.reference] for example in examples], training=True)
+        cost = gigaflop(
+            pipe.nlp, [[token.text for token in example.reference] for example in pipe.examples], training=True
+        )
         pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)
         hand_name = "hand_loop" if role == "teacher" else "student_hand_loop"
         result |= {
