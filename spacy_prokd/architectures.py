@@ -40,7 +40,7 @@ def probabilities(output: TaggerOutput) -> list[np.ndarray]:
 
 def split_by_doc(rows: Tensor, lengths: Sequence[int]) -> list[np.ndarray]:
     """What is known of words, [n_words, ...], as one array for each doc."""
-    return np.split(rows.cpu().numpy(), np.cumsum(lengths)[:-1])
+    return np.split(rows.cpu().numpy(), np.cumsum(lengths)[:-1]) if lengths else []
 
 
 @spacy.registry.architectures("spacy-prokd.TransformerEncoder.v1")
@@ -175,9 +175,10 @@ def _no_forward(model: Model, X: object, is_train: bool) -> tuple:
 def _tag(model: Model, docs: list[Doc], is_train: bool) -> tuple[TaggerOutput, Callable]:
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     get_head(model)
-    arrays, backprop_tok2vec = tok2vec(docs, is_train)
-    lengths = [len(array) for array in arrays]
-    flat = model.ops.flatten(arrays) if sum(lengths) else model.ops.alloc2f(0, head.get_dim("nI"))
+    lengths = [len(doc) for doc in docs]
+    # without a word there is nothing to ask a tok2vec for: a listener would fail
+    arrays, backprop_tok2vec = tok2vec(docs, is_train) if sum(lengths) else ([], lambda d: docs)
+    flat = model.ops.flatten(arrays) if arrays else model.ops.alloc2f(0, head.get_dim("nI"))
     vectors = xp2torch(flat, device=head.shims[0].module.classifier.weight.device)
     if not is_train:
         return TaggerOutput(vectors, head.shims[0].predict(vectors), lengths), lambda d: []

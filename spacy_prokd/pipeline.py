@@ -241,10 +241,7 @@ class ProKDNer(TrainablePipe):
 
         RETURNS (list[np.ndarray]): float32 [n_words, n_tags] for each doc, in the order of `tags`.
         """
-        docs = list(docs)
-        if not any(len(doc) for doc in docs):
-            return [np.zeros((0, len(self.tags)), dtype=np.float32) for _ in docs]
-        return probabilities(self.model.predict(docs))
+        return probabilities(self.model.predict(list(docs)))
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""

@@ -155,6 +155,8 @@ def test_shared_transformer_trains_both_pipes(corpus, tiny_encoder, tmp_path):
     fresh = AutoModel.from_pretrained(tiny_encoder).state_dict()
     moved = [name for name, value in trained.items() if "encoder.layer" in name and not value.equal(fresh[name])]
     assert moved, "no gradient reached the shared transformer"
+    nothing = nlp.get_pipe("prokd_ner").model.predict([Doc(nlp.vocab), Doc(nlp.vocab)])  # as the label step asks
+    assert nothing.lengths == [0, 0] and len(nothing.vectors) == len(nothing.logits) == 0
 
 
 def transformer_weights(nlp: spacy.Language) -> dict:
