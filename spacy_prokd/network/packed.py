@@ -22,6 +22,7 @@ from .pieces import Window, first_pieces
 
 _SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
 _LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
+_ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 2  # see `round_up`
 
 
 class _Affine(NamedTuple):
@@ -91,18 +92,20 @@ class PackedEncoder:
             yield self._encode(windows, weights)
 
     def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
-        x = self._embed(windows)
+        x = _fill(self._embed(windows))
         groups = group_windows([len(window.ids) for window in windows])
         read = first_pieces(windows)
         for layer, weight in zip(self.layers, weights):
             attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
             if layer is self.layers[-1]:
-                attended, x = _Gather.apply(attended, read), _Gather.apply(x, read)
+                attended, x = _fill(_Gather.apply(attended, read)), _fill(_Gather.apply(x, read))
+            else:
+                attended = _fill(attended)
             attended = layer.attention.output.dropout(functional.linear(attended, *weight.attention_output))
             x = self._norm(attended + x, weight.attention_norm)
             inner = functional.gelu(functional.linear(x, *weight.up))
             x = self._norm(layer.output.dropout(functional.linear(inner, *weight.down)) + x, weight.output_norm)
-        return x
+        return x[: len(read)]
 
     def _embed(self, windows: Sequence[Window]) -> Tensor:
         tables = self.embeddings
@@ -173,6 +176,21 @@ class _Gather(torch.autograd.Function):
         return gradient.new_zeros(ctx.length, gradient.shape[1]).index_copy_(0, places, gradient), None
 
 
+def round_up(n: int, steps: int) -> int:
+    """The next of few sizes, `steps` of them from each power of two to the next.
+
+    oneDNN compiles code for each new size of a product, which takes a millisecond or more, and keeps it, which takes
+    half a megabyte: sizes must recur, or memory grows with the texts.
+    """
+    step = max(1, 2 ** ((n - 1).bit_length() - 1) // steps) if n > 1 else 1
+    return -(-n // step) * step
+
+
+def _fill(rows: Tensor) -> Tensor:
+    """Add rows of zeros up to a size that recurs."""
+    return functional.pad(rows, (0, 0, 0, round_up(len(rows), _ROW_STEPS) - len(rows)))
+
+
 def can_pack(transformer: nn.Module) -> bool:
     """Whether a transformer is of the one kind that `PackedEncoder` computes: BERT's layers, on the CPU."""
     return is_plain_bert(transformer.config) and next(transformer.parameters()).device.type == "cpu"
@@ -187,20 +205,28 @@ def group_windows(lengths: Sequence[int]) -> list[Group]:
     groups = []
     first = start = 0
     for i in range(1, len(lengths) + 1):
-        fits = (i + 1 - first) * lengths[first] <= _LARGEST
-        if i < len(lengths) and fits and lengths[i] >= _SHORTEST * lengths[first]:
+        n_windows, length = round_up(i + 1 - first, _WINDOW_STEPS), round_up(lengths[first], _LENGTH_STEPS)
+        if i < len(lengths) and n_windows * length <= _LARGEST and lengths[i] >= _SHORTEST * lengths[first]:
             continue
-        group = np.array(lengths[first:i])
-        length, end = int(group[0]), start + int(group.sum())
-        is_piece = np.arange(length) < group[:, None]
-        pieces = places = mask = None
-        if not is_piece.all():
-            pieces = torch.from_numpy(np.cumsum(is_piece) - 1)
-            places = torch.from_numpy(np.flatnonzero(is_piece))
-            mask = torch.from_numpy(np.where(is_piece, 0.0, -np.inf).astype(np.float32))[:, None, None]
-        groups.append(Group(start, end, len(group), length, pieces, places, mask))
-        first, start = i, end
+        group = _group(start, np.array(lengths[first:i]))
+        groups.append(group)
+        first, start = i, group.end
     return groups
+
+
+def _group(start: int, lengths: np.ndarray) -> Group:
+    n_windows, length = round_up(len(lengths), _WINDOW_STEPS), round_up(int(lengths[0]), _LENGTH_STEPS)
+    end = start + int(lengths.sum())
+    is_piece = np.zeros((n_windows, length), dtype=bool)
+    is_piece[: len(lengths)] = np.arange(length) < lengths[:, None]
+    if is_piece.all():
+        return Group(start, end, n_windows, length, None, None, None)
+    pieces = torch.from_numpy(np.maximum(np.cumsum(is_piece) - 1, 0))
+    places = torch.from_numpy(np.flatnonzero(is_piece))
+    hidden = ~is_piece
+    hidden[len(lengths) :] = False  # of windows that are none: softmax needs a number
+    mask = torch.from_numpy(np.where(hidden, -np.inf, 0.0).astype(np.float32))[:, None, None]
+    return Group(start, end, n_windows, length, pieces, places, mask)
 
 
 def _cast_layer(layer: nn.Module, dtype: torch.dtype) -> _Layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from spacy_prokd.network import encoder as encoder_module
 from spacy_prokd.network.encoder import WordEncoder
-from spacy_prokd.network.packed import can_pack, group_windows
+from spacy_prokd.network.packed import can_pack, group_windows, round_up
 
 SIZES = {
     "vocab_size": 200,
@@ -176,11 +177,38 @@ def test_windows_of_similar_length_are_grouped():
 def test_groups_stay_small():
     groups = group_windows([2000] + [128] * 20)
     assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 2000, 1, 2000),
+        (0, 2000, 1, 2048),
         (2000, 3024, 8, 128),
         (3024, 4048, 8, 128),
         (4048, 4560, 4, 128),
     ]
+
+
+def test_the_shapes_of_groups_recur():
+    """Memory grows with each new shape: of all the lengths and numbers of windows there are, few may remain."""
+    lengths = [sorted(np.random.default_rng(i).integers(3, 129, size=40).tolist(), reverse=True) for i in range(50)]
+    groups = [group for each in lengths for group in group_windows(each)]
+    assert len({group.end - group.start for group in groups}) > 200
+    assert len({(group.n_windows, group.length) for group in groups}) < 100
+    padding = sum(group.n_windows * group.length for group in groups) / sum(map(sum, lengths))
+    assert padding < 1.35
+
+
+def test_a_group_is_filled_up_with_windows_that_are_none():
+    (group,) = group_windows([7, 6, 6, 6, 6])
+    assert (group.n_windows, group.length) == (6, 7)
+    assert group.pieces.shape == (42,) and group.pieces.max() == 30
+    assert group.places.tolist() == [*range(7), *(7 * i + j for i in range(1, 5) for j in range(6))]
+    assert group.mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "n, steps, expected",
+    [(0, 16, 0), (1, 16, 1), (31, 16, 31), (33, 16, 34), (2047, 16, 2048), (2048, 16, 2048), (2049, 16, 2176),
+     (9, 4, 10), (100, 4, 112), (5, 2, 6), (9, 2, 12)],
+)  # fmt: skip
+def test_sizes_are_rounded_up_by_a_share_of_them(n, steps, expected):
+    assert round_up(n, steps) == expected
 
 
 @pytest.mark.parametrize(
