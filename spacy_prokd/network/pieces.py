@@ -92,7 +92,7 @@ class WordPieces:
 
 
 def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]]:
-    """Spread words over windows that overlap by about half of their room.
+    """Spread words over windows that overlap by about a quarter of their room.
 
     A word counts in the window where it is farther from the border, so it sees context on both sides.
 
@@ -111,8 +111,8 @@ def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]
         if end >= n:
             yield start, n, keep_start, n
             return
-        middle = int(np.searchsorted(ends, before + room // 2, side="right"))
-        following = max(min(middle, end - 1), start + 1)
+        shared = int(np.searchsorted(ends, before + room - room // 4, side="right"))
+        following = max(min(shared, end - 1), start + 1)
         keep_end = max((following + end) // 2, keep_start)
         yield start, end, keep_start, keep_end
         start, keep_start = following, keep_end

@@ -35,13 +35,18 @@ def test_windows_count_every_word_exactly_once_and_keep_to_their_room(lengths, r
     assert counted == list(range(len(lengths)))
 
 
-@given(lengths=st.lists(st.integers(1, 4), min_size=1, max_size=80))
+@given(lengths=st.lists(st.integers(1, 4), min_size=1, max_size=160))
 def test_a_word_in_a_long_text_sees_context_on_both_sides(lengths):
-    room = 32
+    room = 64
     for start, end, keep_start, keep_end in spread(np.array(lengths, dtype=np.int64), room):
         left, right = sum(lengths[start:keep_start]), sum(lengths[keep_end:end])
-        assert start == 0 or left >= room // 4 - 4
-        assert end == len(lengths) or right >= room // 4 - 4
+        assert start == 0 or left >= room // 8 - 4
+        assert end == len(lengths) or right >= room // 8 - 4
+
+
+def test_a_long_text_costs_little_more_than_its_pieces():
+    windows = list(spread(np.ones(10_000, dtype=np.int64), 126))
+    assert sum(end - start for start, end, _, _ in windows) < 1.35 * 10_000
 
 
 def test_what_fits_stays_whole():
@@ -49,8 +54,8 @@ def test_what_fits_stays_whole():
 
 
 def test_a_split_by_hand():
-    # room 4, six words of one piece: words 0-3, then from the middle 2-5; the border of what counts is 3
-    assert list(spread(np.ones(6, dtype=np.int64), 4)) == [(0, 4, 0, 3), (2, 6, 3, 6)]
+    # room 8, ten words of one piece: words 0-7, then from two words before, 6-9; the border of what counts is 7
+    assert list(spread(np.ones(10, dtype=np.int64), 8)) == [(0, 8, 0, 7), (6, 10, 7, 10)]
 
 
 # nothing of category Cs (surrogates), which a test of its own covers
