@@ -178,7 +178,10 @@ def _tag(model: Model, docs: list[Doc], is_train: bool) -> tuple[TaggerOutput, C
     lengths = [len(doc) for doc in docs]
     # without a word there is nothing to ask a tok2vec for: a listener would fail
     arrays, backprop_tok2vec = tok2vec(docs, is_train) if sum(lengths) else ([], lambda d: docs)
-    flat = model.ops.flatten(arrays) if arrays else model.ops.alloc2f(0, head.get_dim("nI"))
+    if len(arrays) == 1:
+        flat = arrays[0]  # not copied: of a very long text, word vectors are what takes memory
+    else:
+        flat = model.ops.flatten(arrays) if arrays else model.ops.alloc2f(0, head.get_dim("nI"))
     vectors = xp2torch(flat, device=head.shims[0].module.classifier.weight.device)
     if not is_train:
         return TaggerOutput(vectors, head.shims[0].predict(vectors), lengths), lambda d: []
