@@ -48,7 +48,7 @@ def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_e
     nlp = initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers=2)
     of_teacher, of_student = layers_of(spacy.load(teacher)), layers_of(nlp)
     assert len(of_student) == 2
-    for mine, theirs in zip(of_student, (of_teacher[0], of_teacher[2])):
+    for mine, theirs in zip(of_student, of_teacher):
         assert mine.state_dict().keys() == theirs.state_dict().keys()
         assert all((value == theirs.state_dict()[name]).all() for name, value in mine.state_dict().items())
     sgd = Adam(0.01, L2=0.0, grad_clip=1.0)
