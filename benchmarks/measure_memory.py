@@ -25,11 +25,13 @@ from spacy.tokens import Doc, DocBin
 from texts import fitting, read_train_docs
 
 from spacy_prokd.corpus.readers import copy_words
+from spacy_prokd.shrinking import shrink
 from spacy_prokd.soft_labels import set_soft_labels
 
 SIDES = Path(__file__).parent / "memory_sides.py"
 REPORTS = 40
 STEPS = 30
+VOCABULARY_SIZE = 120_000  # what `package` keeps
 ROOM = 8  # pieces for a text's number
 STREAMING = {
     "training.max_epochs": -1,
@@ -123,7 +125,7 @@ def measure_memory(
     training_sentences: int = 2_000,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Resident memory while tagging many texts and one long one, and the highest of training.
+    """Resident memory of a packaged pipeline while it tags many texts and one long one, and the highest of training.
 
     sentences (int): Texts to tag, each the first words of one of the corpus: once as they are, and once with ever
         new words in memory zones.
@@ -134,10 +136,13 @@ def measure_memory(
     docs = read_train_docs(corpus, target_lang, spacy.blank("xx"))
     with TemporaryDirectory() as temporary, progress_bar() as progress:
         folder = Path(temporary)
-        pipeline, words = folder / "pipeline", folder / "words.json"
+        packaged, words = folder / "packaged", folder / "words.json"
         texts, beginnings = folder / "texts.txt", folder / "beginnings.txt"
         nlp = make_ours(encoder, overrides)
-        nlp.to_disk(pipeline)
+        nlp.to_disk(folder / "pipeline")
+        nlp.to_disk(packaged)
+        DocBin(docs=docs).to_disk(folder / "texts.spacy")
+        shrink(packaged, folder / "texts.spacy", VOCABULARY_SIZE)
         for path, end in ((texts, None), (beginnings, SHORT)):
             path.write_text("\n".join(doc[:end].text.replace("\n", " ") for doc in docs), encoding="utf8")
         _config, component = read_config("student", overrides)
@@ -149,14 +154,14 @@ def measure_memory(
         words.write_text(json.dumps([[token.text for token in doc] for doc in once]), encoding="utf8")
         hand_settings = asdict(loop_settings("student", len(nlp.get_pipe("prokd_ner").tags), overrides))
 
-        tag = partial(run_side, "tag", pipeline=str(pipeline), texts=str(beginnings), reports=REPORTS)
+        tag = partial(run_side, "tag", pipeline=str(packaged), texts=str(beginnings), reports=REPORTS)
         hand_loop = {"encoder": str(encoder), "words": str(words), "settings": hand_settings, "steps": STEPS}
         train = partial(train_student, folder, encoder, overrides=overrides)
         sides: dict[str, Callable[[], Any]] = {
             "tagging": lambda: tag(sentences=sentences, zone=False),
             "memory zones": lambda: tag(sentences=sentences, zone=True),
             "long document": lambda: run_side(
-                "document", pipeline=str(pipeline), texts=str(texts), characters=characters
+                "document", pipeline=str(packaged), texts=str(texts), characters=characters
             ),
             "loop by hand": lambda: run_side("hand_loop", **hand_loop),
             "training": lambda: train(soft),
