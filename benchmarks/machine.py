@@ -50,6 +50,22 @@ def gemm_gflops(
     return 2 * rows * width * inner / statistics.median(seconds) / 1e9
 
 
+class MatrixProduct:
+    """The speed of the processor's matrix product in bf16, measured as often as the sides beside it."""
+
+    def __init__(self) -> None:
+        self._measured: list[float] = []
+
+    def run(self) -> None:
+        """Measure it once more."""
+        self._measured.append(gemm_gflops(torch.bfloat16, repeats=300))
+
+    @property
+    def gflops(self) -> float:
+        """The median."""
+        return statistics.median(self._measured)
+
+
 def wait_for(device: torch.device) -> None:
     """Let a GPU finish what it was given."""
     if device.type == "cuda":

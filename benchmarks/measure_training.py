@@ -11,7 +11,7 @@ import numpy as np
 import spacy
 import torch
 from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
-from machine import gemm_gflops, take_turns
+from machine import MatrixProduct, take_turns
 from measure_tagging import LABELS, gigaflop, make_theirs, read_config
 from spacy.language import Language
 from spacy.training import Example
@@ -193,12 +193,8 @@ def measure_training(
     for role, lang in (("teacher", source_lang), ("student", target_lang)):
         torch.manual_seed(0)
         pipe, hand = make_sides(role, encoder, corpus, lang, sentences, overrides or {})
-        gflops: list[float] = []
-        sides = {
-            "pipe": pipe.run,
-            "hand": hand.run,
-            "matrix_product": lambda: gflops.append(gemm_gflops(torch.bfloat16, repeats=300)),
-        }
+        product = MatrixProduct()
+        sides = {"pipe": pipe.run, "hand": hand.run, "matrix_product": product.run}
         if role == "teacher":  # it needs labels
             theirs = TheirSide(encoder, pipe.examples, pipe.pipe.labels)
             sides["theirs"] = theirs.run
@@ -220,7 +216,7 @@ def measure_training(
             f"{hand_name}_words_per_second": round(speed["hand"], 1),
             f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
             f"{role}_vs_spacy_transformers": round(speed["pipe"] / their_speed, 3),
-            f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / statistics.median(gflops), 3),
+            f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / product.gflops, 3),
             f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
             f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
             f"{role}_seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
