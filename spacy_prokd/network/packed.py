@@ -3,7 +3,7 @@
 The same function as Hugging Face's modules compute, with their own weights: the pieces of all windows stand
 in one matrix, activations have one precision (autocast switches at each operation), and query, key and
 value are one product. Only attention sees windows, those of similar length at once. The last layer's other
-products are computed for the pieces that are read, each word's first.
+products are computed for the pieces that are read, each word's first. Matrices are filled up to sizes that recur.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class _Layer(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Windows of similar length, padded to the longest for attention alone.
+    """Windows of similar length, padded for attention alone, and with windows that are none, to a shape that recurs.
 
     start (int): Where their pieces begin among all.
     end (int): Where they end.
-    n_windows (int): How many windows.
-    length (int): Of the longest.
+    n_windows (int): How many windows, those that are none included.
+    length (int): At least that of the longest.
     pieces (Tensor | None): int64 [n_windows * length], the piece at each place, any one at padding; None if nothing
         is padded.
     places (Tensor | None): int64 [end - start], the place of each piece.
-    mask (Tensor | None): float32 [n_windows, 1, 1, length], -inf at padding.
+    mask (Tensor | None): float32 [n_windows, 1, 1, length], -inf at padding of a window, 0 in one that is none.
     """
 
     start: int
