@@ -102,7 +102,7 @@ class WordEncoder(nn.Module):
             module.requires_grad_(False)
 
     def keep_layers(self, n_layers: int) -> None:
-        """Drop the top layers; those left are frozen as before, but at most half of them.
+        """Drop the top layers; those left are frozen as before, or none where more than half would be.
 
         Every second layer in place of the lower half loses 2 to 3 F1 (docs/results.md): each layer left then reads
         what it was not trained on.
@@ -116,7 +116,7 @@ class WordEncoder(nn.Module):
         del layers[n_layers:]
         self.transformer.config.num_hidden_layers = n_layers
         self._pack = None
-        self._freeze(min(self.frozen_layers, n_layers // 2))
+        self._freeze(self.frozen_layers if 2 * self.frozen_layers <= n_layers else 0)
 
     def train(self, mode: bool = True) -> WordEncoder:
         """Switch dropout on or off; frozen layers never have any, so their output is the same each time."""

@@ -22,7 +22,7 @@ from .pieces import Window, first_pieces
 
 _SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
 _LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
-_ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 2  # see `round_up`
+_ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 1  # see `round_up`
 
 
 class _Affine(NamedTuple):

@@ -196,10 +196,10 @@ def test_the_shapes_of_groups_recur():
 
 def test_a_group_is_filled_up_with_windows_that_are_none():
     (group,) = group_windows([7, 6, 6, 6, 6])
-    assert (group.n_windows, group.length) == (6, 7)
-    assert group.pieces.shape == (42,) and group.pieces.max() == 30
+    assert (group.n_windows, group.length) == (8, 7)
+    assert group.pieces.shape == (56,) and group.pieces.max() == 30
     assert group.places.tolist() == [*range(7), *(7 * i + j for i in range(1, 5) for j in range(6))]
-    assert group.mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 1, 1, 1, 1, 0]
+    assert group.mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
