@@ -179,8 +179,8 @@ class _Gather(torch.autograd.Function):
 def round_up(n: int, steps: int) -> int:
     """The next of few sizes, `steps` of them from each power of two to the next.
 
-    oneDNN compiles code for each new size of a product, which takes a millisecond or more, and keeps it, which takes
-    half a megabyte: sizes must recur, or memory grows with the texts.
+    oneDNN compiles code for each new size of a product and keeps it, about half a megabyte each time: sizes must
+    recur, or memory grows with the texts.
     """
     step = max(1, 2 ** ((n - 1).bit_length() - 1) // steps) if n > 1 else 1
     return -(-n // step) * step
