@@ -98,10 +98,8 @@ class PackedEncoder:
         for layer, weight in zip(self.layers, weights):
             attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
             if layer is self.layers[-1]:
-                attended, x = _fill(_Gather.apply(attended, read)), _fill(_Gather.apply(x, read))
-            else:
-                attended = _fill(attended)
-            attended = layer.attention.output.dropout(functional.linear(attended, *weight.attention_output))
+                attended, x = _Gather.apply(attended, read), _fill(_Gather.apply(x, read))
+            attended = layer.attention.output.dropout(functional.linear(_fill(attended), *weight.attention_output))
             x = self._norm(attended + x, weight.attention_norm)
             inner = functional.gelu(functional.linear(x, *weight.up))
             x = self._norm(layer.output.dropout(functional.linear(inner, *weight.down)) + x, weight.output_norm)
