@@ -110,6 +110,7 @@ def evaluate(
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
     compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
+    tagged: Annotated[Optional[Path], typer.Option(help=".spacy file to write: the texts as they were tagged")] = None,
     gpu_id: GpuId = -1,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
@@ -123,7 +124,7 @@ def evaluate(
     if data.is_dir():
         data = choose_data(data, source_lang, target_lang)
         typer.echo(f"Scored on {data}")
-    metrics[output.stem] = evaluate(pipeline, data, output)
+    metrics[output.stem] = evaluate(pipeline, data, output, tagged)
     Console().print(compare(metrics))
 
 

@@ -28,13 +28,16 @@ _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
 _TOLERANCE = 1e-6
 
 
-def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> dict[str, Any]:
+def evaluate(
+    pipeline_path: str | Path, data_path: Path, output_path: Path, tagged_path: Path | None = None
+) -> dict[str, Any]:
     """Score a saved pipeline on a .spacy file, with the file's own words, and write the metrics.
 
     pipeline_path (str | Path): A saved pipeline's folder, or the name of an installed one.
     data_path (Path): A .spacy file of labelled documents. Documents without labels are not scored.
     output_path (Path): The JSON file to write; it appears whole or not at all.
-    RETURNS (dict[str, Any]): What the file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
+    tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them.
+    RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `data` (language and
         split), `sentences`, `words` and
         `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`, `seed`,
@@ -74,6 +77,9 @@ def evaluate(pipeline_path: str | Path, data_path: Path, output_path: Path) -> d
         "seconds": round(seconds, 3),
         "words_per_second": round(n_words / seconds),
     }
+    if tagged_path is not None:
+        with atomic_file(tagged_path) as temporary:
+            DocBin(docs=[example.predicted for example in examples]).to_disk(temporary)
     with atomic_file(output_path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
     return metrics

@@ -68,6 +68,19 @@ def test_known_scores_are_written_and_returned(pipeline: Path, tmp_path: Path) -
     assert metrics["words_per_second"] > 0
 
 
+def test_the_tagged_texts_are_written_where_they_are_asked_for(pipeline: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.spacy"
+    evaluate(pipeline, save_docs(tmp_path / "dev.spacy", GOLD), tmp_path / "m.json", tagged)
+    nlp = spacy.load(pipeline)
+    docs = list(DocBin().from_disk(tagged).get_docs(nlp.vocab))
+    gold = list(DocBin().from_disk(tmp_path / "dev.spacy").get_docs(nlp.vocab))
+    assert [doc.text for doc in docs] == [doc.text for doc in gold]
+    again = nlp.pipe(Doc(nlp.vocab, words=[word.text for word in doc]) for doc in docs)
+    assert [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs] == [
+        [(ent.text, ent.label_) for ent in doc.ents] for doc in again
+    ]
+
+
 def test_words_are_those_of_the_file(pipeline: Path, tmp_path: Path) -> None:
     """The pipeline's own tokenizer would make three words of these two."""
     data = save_docs(tmp_path / "dev.spacy", [(["Anna", "Bonn-Süd,"], ["B-PER", "O"])])
