@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -177,3 +180,13 @@ def tiny_transformer() -> dict:
         "max_batch_pieces": 256,
         "precision": "fp32",
     }
+
+
+@pytest.fixture
+def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Whose modules can be imported, and are forgotten after the test."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for path in folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)

@@ -18,17 +18,10 @@ SAMPLE = ROOT / "assets" / "sample"
 FP32 = {"precision": "fp32"}
 
 pytestmark = [
+    pytest.mark.usefixtures("benchmarks_folder"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of spacy-transformers and what it imports
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def benchmarks_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield
-    for path in (ROOT / "benchmarks").glob("*.py"):
-        sys.modules.pop(path.stem, None)
 
 
 @pytest.mark.parametrize(("role", "lang"), [("teacher", "en"), ("student", "de")])

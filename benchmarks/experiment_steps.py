@@ -1,0 +1,240 @@
+"""What a cell runs: the commands of project.yml, with folders of their own and a variant's settings added."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiment_matrix import Cell, Overrides
+from weasel.util import load_project_config
+
+PROJECT = Path(__file__).parents[1]
+RECORD = "step.json"
+
+
+class StepError(Exception):
+    """A command failed; the message is the last line that it printed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands that fill one folder. Steps of the same commands are one, whichever cells need them.
+
+    name (str): Of the command in project.yml.
+    folder (Path): What it fills, whole or not at all.
+    commands (tuple[tuple[str, ...], ...]): Arguments after `python`; "{output}" is the folder.
+    needs (tuple[Step, ...]): Whose folders it reads.
+    """
+
+    name: str
+    folder: Path
+    commands: tuple[tuple[str, ...], ...]
+    needs: tuple[Step, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether the folder is there."""
+        return self.folder.is_dir()
+
+    def record(self) -> dict[str, Any]:
+        """Commit, seconds and highest resident megabytes of a done step."""
+        return json.loads((self.folder / RECORD).read_text(encoding="utf8"))
+
+    def before(self) -> Iterator[Step]:
+        """All steps that it stands on, and itself."""
+        for need in self.needs:
+            yield from need.before()
+        yield self
+
+
+class CellSteps(NamedTuple):
+    """The last two steps of a cell."""
+
+    pipeline: Step
+    evaluation: Step
+
+
+class StepMaker:
+    """Makes the steps of cells.
+
+    work (Path): Folder for what they write.
+    gpu_id (int): -1 for the CPU.
+    """
+
+    def __init__(self, work: Path, gpu_id: int = -1) -> None:
+        self.work = work.resolve()
+        self.gpu_id = gpu_id
+
+    def steps_of(self, cell: Cell) -> CellSteps:
+        """The steps of a cell. Unless it is aligned, a teacher is the same for all targets of a corpus."""
+        variant, targets = cell.variant, cell.corpus.targets
+        encoder = self._make(cell, "encoder", {f"encoders/{cell.encoder}": "{output}"})
+        converted = {lang: self._convert(cell._replace(target=lang)) for lang in {cell.target, targets[0]}}
+        own = cell if variant.aligned else cell._replace(target=targets[0])
+        teachers = [
+            self._teacher(own._replace(seed=cell.seed + 10 * i), encoder, converted[own.target])
+            for i in range(variant.teachers)
+        ]
+        pipeline = teachers[0]
+        if variant.student is not False:
+            pipeline = self._student(cell, variant.student, encoder, converted[cell.target], teachers)
+        return CellSteps(pipeline, self._evaluate(cell, converted[cell.target], pipeline))
+
+    def _convert(self, cell: Cell) -> Step:
+        return self._make(cell, "convert", {f"corpus/{cell.target}": "{output}"})
+
+    def _teacher(self, cell: Cell, encoder: Step, corpus: Step) -> Step:
+        paths = self._paths(cell, encoder=encoder, corpus=corpus) | {f"training/{cell.target}/teacher": "{output}"}
+        settings = dict(cell.variant.teacher)
+        if cell.variant.aligned:
+            settings["paths.target"] = str(corpus.folder / cell.target / "train.spacy")
+        return self._make(cell, "teacher", paths, (encoder, corpus), _arguments(settings))
+
+    def _student(
+        self, cell: Cell, settings: Overrides, encoder: Step, corpus: Step, teachers: list[Step]
+    ) -> Step:
+        paths = self._paths(cell, encoder=encoder, corpus=corpus, teacher=teachers[0])
+        more = [str(teacher.folder / "model-last") for teacher in teachers[1:]]
+        soft = self._make(
+            cell, "label", paths | {f"training/{cell.target}/soft": "{output}"}, (corpus, *teachers), more
+        )
+        paths |= {f"training/{cell.target}/soft": str(soft.folder), f"training/{cell.target}/student": "{output}"}
+        return self._make(cell, "student", paths, (encoder, corpus, teachers[0], soft), _arguments(settings))
+
+    def _evaluate(self, cell: Cell, corpus: Step, pipeline: Step) -> Step:
+        """The project scores the teacher first; here the pipeline takes its place."""
+        paths = self._paths(cell, corpus=corpus, teacher=pipeline) | {f"metrics/{cell.target}": "{output}"}
+        return self._make(
+            cell, "evaluate", paths, (corpus, pipeline), ["--tagged", "{output}/tagged.spacy"], first_only=True
+        )
+
+    def _paths(self, cell: Cell, **steps: Step) -> dict[str, str]:
+        """The project's own folders, and those that stand for them."""
+        names = {
+            "encoder": f"encoders/{cell.encoder}",
+            "corpus": f"corpus/{cell.target}",
+            "teacher": f"training/{cell.target}/teacher",
+        }
+        return {names[name]: str(step.folder) for name, step in steps.items()}
+
+    def _make(
+        self,
+        cell: Cell,
+        name: str,
+        paths: Mapping[str, str],
+        needs: tuple[Step, ...] = (),
+        more: Iterable[str] = (),
+        first_only: bool = False,
+    ) -> Step:
+        scripts = _read_project(cell, self.gpu_id)[name]
+        commands = tuple(
+            tuple(_replace(argument, paths) for argument in shlex.split(script)[1:]) + tuple(more)
+            for script in (scripts[:1] if first_only else scripts)
+        )
+        told = json.dumps(commands).replace(str(self.work), "")
+        key = hashlib.sha256(told.encode()).hexdigest()[:12]
+        return Step(name, self.work / f"{name}-{key}", commands, needs)
+
+
+def _read_project(cell: Cell, gpu_id: int) -> dict[str, list[str]]:
+    variables = {
+        "corpus_dir": str(cell.corpus.folder),
+        "source_lang": cell.corpus.source,
+        "target_lang": cell.target,
+        "encoder": cell.encoder,
+        "gpu_id": gpu_id,
+        "seed": cell.seed,
+    }
+    config = load_project_config(PROJECT, overrides={f"vars.{name}": value for name, value in variables.items()})
+    return {command["name"]: command["script"] for command in config["commands"]}
+
+
+def _replace(argument: str, paths: Mapping[str, str]) -> str:
+    for path, stands_for in paths.items():
+        if argument == path or argument.startswith(f"{path}/"):
+            return stands_for + argument[len(path) :]
+    return argument
+
+
+def _arguments(settings: Overrides) -> list[str]:
+    return [
+        part
+        for name, value in settings.items()
+        for part in (f"--{name}", value if isinstance(value, str) else json.dumps(value))
+    ]
+
+
+def run_step(step: Step, commit: str, threads: int | None) -> None:
+    """Run a step's commands and give its folder its name; what a stopped one left is used by those that can.
+
+    threads (int | None): Of torch, where several steps share the processor.
+    RAISES (StepError): If a command fails.
+    """
+    partial = step.folder.with_name(step.folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    log = step.folder.with_suffix(".log")
+    environment = {**os.environ, "NO_COLOR": "1"} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    start, peak = time.perf_counter(), 0.0
+    with log.open("w", encoding="utf8") as output:
+        for command in step.commands:
+            arguments = [part.replace("{output}", str(partial)) for part in command]
+            process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+            _pid, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            peak = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+            if process.returncode:
+                output.flush()
+                raise StepError(f"{step.name}: {_last_line(log)} ({log})")
+    seconds = round(time.perf_counter() - start, 1)
+    record = {"commit": commit, "seconds": seconds, "peak_megabytes": round(peak), "threads": threads}
+    (partial / RECORD).write_text(json.dumps(record), encoding="utf8")
+    partial.rename(step.folder)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf8").splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"
+
+
+def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[Step, str | None]]:
+    """Run what is not done yet, some at a time, each after those that it needs.
+
+    jobs (int): How many at a time. Two of one thread each do more than one of two.
+    YIELDS (tuple[Step, str | None]): Each step as it ends, done ones first, with the error if it or one that it
+        needs failed.
+    """
+    waiting = list(dict.fromkeys(each for step in steps for each in step.before()))
+    ended: dict[Step, str | None] = {}
+    running: dict[Future[None], Step] = {}
+    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        while waiting or running:
+            for step in list(waiting):
+                errors = [ended[need] for need in step.needs if ended.get(need)]
+                if step.done or errors:
+                    waiting.remove(step)
+                    ended[step] = errors[0] if errors else None
+                    yield step, ended[step]
+                elif len(running) < jobs and all(need in ended for need in step.needs):
+                    waiting.remove(step)
+                    running[pool.submit(run_step, step, commit, threads)] = step
+            if running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    step = running.pop(future)
+                    error = future.exception()
+                    if error is not None and not isinstance(error, StepError):
+                        raise error
+                    ended[step] = None if error is None else str(error)
+                    yield step, ended[step]
