@@ -7,6 +7,7 @@ remembered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -123,14 +124,20 @@ def batches(windows: Sequence[Window], max_pieces: int, *, padded: bool) -> Iter
 
     windows (Sequence[Window]): In any order.
     max_pieces (int): The most pieces of a batch (one window may exceed it).
-    padded (bool): Whether padding to the longest window counts.
+    padded (bool): Whether padding to the longest window counts. If not, batches are about equally large: a small rest
+        is slow to compute, and has a size that does not recur.
     YIELDS (list[Window]): Longest first, so that a too large batch fails at once and not at the end.
     """
+    longest_first = sorted(windows, key=lambda w: -len(w.ids))
+    limit: float = max_pieces
+    if windows and not padded:
+        total = sum(len(window.ids) for window in windows)
+        limit = min(max_pieces, total / math.ceil(total / max_pieces) + len(longest_first[0].ids))
     batch: list[Window] = []
     pieces = 0
-    for window in sorted(windows, key=lambda w: -len(w.ids)):
+    for window in longest_first:
         pieces += len(batch[0].ids) if padded and batch else len(window.ids)
-        if batch and pieces > max_pieces:
+        if batch and pieces > limit:
             yield batch
             batch, pieces = [], len(window.ids)
         batch.append(window)

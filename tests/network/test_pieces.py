@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -190,8 +191,14 @@ def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most, pa
         pieces = [len(window.ids) for window in batch]
         assert (max(pieces) * len(batch) if padded else sum(pieces)) <= most or len(batch) == 1
         assert len(batch[0].ids) == max(len(window.ids) for window in batch)  # the encoder pads to the first
-    for batch, following in pairwise(made):  # and none could have been larger
-        pieces = [*(len(window.ids) for window in batch), len(following[0].ids)]
-        assert (max(pieces) * len(pieces) if padded else sum(pieces)) > most
+    fewest = math.ceil(sum(lengths) / most)
+    even = fewest and sum(lengths) / fewest
+    if not padded and even + max(lengths, default=0) <= most:  # as few as can be, and all but the last of even size
+        assert len(made) == fewest
+        assert all(sum(len(window.ids) for window in batch) >= even for batch in made[:-1])
+    else:  # none could have been larger
+        for batch, following in pairwise(made):
+            pieces = [*(len(window.ids) for window in batch), len(following[0].ids)]
+            assert (max(pieces) * len(pieces) if padded else sum(pieces)) > most
     longest = [len(batch[0].ids) for batch in made]
     assert longest == sorted(longest, reverse=True)
