@@ -33,9 +33,12 @@ REPORTS = 40
 STEPS = 30
 VOCABULARY_SIZE = 120_000  # what `package` keeps
 ROOM = 8  # pieces for a text's number
+# Both corpora get batches of the same size and fill the buffers of reader and batcher, which are all that is held.
 STREAMING = {
     "training.max_epochs": -1,
-    "corpora.train.shuffle": 2000,
+    "corpora.train.shuffle": 500,
+    "training.batcher.smallest": 32,
+    "training.batcher.min_steps": 30,
     "initialize.components.prokd_ner.epochs": 4,
     "training.optimizer.learn_rate.epochs": 4,
 }

@@ -17,6 +17,7 @@ from spacy.language import Language
 from texts import read_train_docs
 
 BATCH_SIZES = (1, 8, 32, 128, 256, 1024)
+MANY = 8  # times as many texts for processes, which take seconds to start
 SHORT = 3  # words of the texts by which the size of the corpus is measured
 
 
@@ -33,13 +34,14 @@ def measure_scaling(
 ) -> dict[str, Any]:
     """Words a second of `nlp.pipe` over several texts of each size.
 
-    sentences (int): Texts by which batch sizes, threads and processes are measured.
+    sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many.
     longest (int): Words of the longest text; from 10 on, each ten times as long.
     largest (int): Texts of the largest corpus; from 1,000 on, each ten times as large, of the first words of the
         corpus's own again and again. Each but the first is tagged once.
     """
     docs = read_train_docs(corpus, target_lang, spacy.blank("xx"))
     texts = [doc.text for doc in docs[:sentences]]
+    many = [doc.text for doc in docs[: MANY * sentences]]
     short = [doc[:SHORT].text for doc in docs]
     words = [token.text for doc in docs for token in doc]
     nlp = make_ours(encoder, overrides or {})
@@ -73,7 +75,7 @@ def measure_scaling(
                 "batch_size": measure("texts a batch", BATCH_SIZES, lambda n: speed.of(texts, batch_size=n)),
                 "corpus_size": measure("texts", sizes, lambda n: speed.of_stream(short, n, once=n > sizes[0])),
                 "threads": measure("threads", range(1, threads + 1), with_threads),
-                "processes": measure("processes", (2,), lambda n: speed.of(texts, n_process=n)),
+                "processes": measure("processes", (2,), lambda n: speed.of(many, n_process=n)),
             },
         }
 
