@@ -37,11 +37,13 @@ class Variant(_Strict):
     teacher (Overrides): Of configs/teacher.cfg.
     student (Overrides | False): Of configs/student.cfg; False scores the teacher (zero-shot transfer).
     teachers (int): How many label the target text together, of seeds that are 10 apart.
+    rounds (int): How many students, each the teacher of the next.
     """
 
     teacher: Overrides = {}
     student: Overrides | Literal[False] = {}
     teachers: int = Field(default=1, ge=1)
+    rounds: int = Field(default=1, ge=1)
 
     @property
     def aligned(self) -> bool:

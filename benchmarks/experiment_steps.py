@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiment_matrix import Cell, Overrides
 from weasel.util import load_project_config
@@ -57,13 +57,6 @@ class Step:
         yield self
 
 
-class CellSteps(NamedTuple):
-    """The last two steps of a cell."""
-
-    pipeline: Step
-    evaluation: Step
-
-
 class StepMaker:
     """Makes the steps of cells.
 
@@ -75,8 +68,8 @@ class StepMaker:
         self.work = work.resolve()
         self.gpu_id = gpu_id
 
-    def steps_of(self, cell: Cell) -> CellSteps:
-        """The steps of a cell. Unless it is aligned, a teacher is the same for all targets of a corpus."""
+    def last_step(self, cell: Cell) -> Step:
+        """A cell's evaluation. Unless it is aligned, a teacher is the same for all targets of a corpus."""
         variant, targets = cell.variant, cell.corpus.targets
         encoder = self._make(cell, "encoder", {f"encoders/{cell.encoder}": "{output}"})
         converted = {lang: self._convert(cell._replace(target=lang)) for lang in {cell.target, targets[0]}}
@@ -85,10 +78,9 @@ class StepMaker:
             self._teacher(own._replace(seed=cell.seed + 10 * i), encoder, converted[own.target])
             for i in range(variant.teachers)
         ]
-        pipeline = teachers[0]
-        if variant.student is not False:
-            pipeline = self._student(cell, variant.student, encoder, converted[cell.target], teachers)
-        return CellSteps(pipeline, self._evaluate(cell, converted[cell.target], pipeline))
+        for _ in range(variant.rounds if variant.student is not False else 0):
+            teachers = [self._student(cell, variant.student, encoder, converted[cell.target], teachers)]
+        return self._evaluate(cell, converted[cell.target], teachers[0])
 
     def _convert(self, cell: Cell) -> Step:
         return self._make(cell, "convert", {f"corpus/{cell.target}": "{output}"})
@@ -100,9 +92,7 @@ class StepMaker:
             settings["paths.target"] = str(corpus.folder / cell.target / "train.spacy")
         return self._make(cell, "teacher", paths, (encoder, corpus), _arguments(settings))
 
-    def _student(
-        self, cell: Cell, settings: Overrides, encoder: Step, corpus: Step, teachers: list[Step]
-    ) -> Step:
+    def _student(self, cell: Cell, settings: Overrides, encoder: Step, corpus: Step, teachers: list[Step]) -> Step:
         paths = self._paths(cell, encoder=encoder, corpus=corpus, teacher=teachers[0])
         more = [str(teacher.folder / "model-last") for teacher in teachers[1:]]
         soft = self._make(

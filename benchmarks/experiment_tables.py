@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from experiment_matrix import Cell
-from experiment_steps import CellSteps
+from experiment_steps import Step
 from rich import box
 from rich.table import Table
 from spacy.tokens import DocBin
@@ -38,24 +38,27 @@ def place_of(result: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(result[key] for key in ("corpus", "source", "target", "encoder", "variant", "seed"))
 
 
-def read_result(cell: Cell, steps: CellSteps) -> Result:
-    """What a finished cell found, with how long each step took, whichever cell it ran for."""
-    metrics = json.loads((steps.evaluation.folder / "teacher.json").read_text(encoding="utf8"))
-    records = {step.name: step.record() for step in steps.evaluation.before()}
-    data = next(step for step in steps.evaluation.needs if step.name == "convert").folder
+def read_result(cell: Cell, evaluation: Step) -> Result:
+    """What a finished cell found, with how long its steps took, whichever cell they ran for."""
+    metrics = json.loads((evaluation.folder / "teacher.json").read_text(encoding="utf8"))
+    ran = [(step.name, step.record()) for step in dict.fromkeys(evaluation.before())]
+    seconds: Counter[str] = Counter()
+    for name, record in ran:
+        seconds[name] += record["seconds"]
+    data = next(step for step in evaluation.needs if step.name == "convert").folder
     lang, split = metrics["data"].split()
     return {
         **cell.describe(),
-        "commits": sorted({record["commit"] for record in records.values()}),
+        "commits": sorted({record["commit"] for _name, record in ran}),
         "data": metrics["data"],
-        "seconds": {name: record["seconds"] for name, record in records.items()},
-        "peak_megabytes": max(record["peak_megabytes"] for record in records.values()),
+        "seconds": {name: round(each, 1) for name, each in seconds.items()},
+        "peak_megabytes": max(record["peak_megabytes"] for _name, record in ran),
         "entity_f1": metrics["ents_f"],
         "precision": metrics["ents_p"],
         "recall": metrics["ents_r"],
         "token_f1": metrics["token_f"],
         "per_type": metrics["ents_per_type"],
-        "counts": pack(count_entities(data / lang / f"{split}.spacy", steps.evaluation.folder / "tagged.spacy")),
+        "counts": pack(count_entities(data / lang / f"{split}.spacy", evaluation.folder / "tagged.spacy")),
     }
 
 

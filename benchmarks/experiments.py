@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from experiment_matrix import Cell, cells, read_matrix
-from experiment_steps import PROJECT, CellSteps, Step, StepMaker, run_steps
+from experiment_steps import PROJECT, Step, StepMaker, run_steps
 from experiment_tables import make_table, place_of, read_result, read_results, summarise
 from rich.console import Console
 
@@ -41,23 +41,23 @@ def run(
         finished = {_identity(result) for result in read_results(results)}
         maker = StepMaker(work, gpu_id)
         to_run = [
-            (cell, maker.steps_of(cell))
+            (cell, maker.last_step(cell))
             for cell in cells(read_matrix(matrix))
             if _identity(cell.describe()) not in finished
         ]
     except ProKDError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    ending: dict[Step, list[tuple[Cell, CellSteps]]] = {}
-    for cell, steps in to_run:
-        ending.setdefault(steps.evaluation, []).append((cell, steps))
+    ending: dict[Step, list[Cell]] = {}
+    for cell, last in to_run:
+        ending.setdefault(last, []).append(cell)
     with progress_bar() as progress:
         task = progress.add_task("Experiments", total=len(to_run))
         for step, error in run_steps(ending, jobs, _find_commit()):
             if error is None and step.name in ("teacher", "label", "student"):
                 console.print(f"{step.name} took {step.record()['seconds']:,.0f} s ({step.folder.name})")
-            for cell, steps in ending.get(step, ()):
-                result = {**cell.describe(), "failed": error} if error else read_result(cell, steps)
+            for cell in ending.get(step, ()):
+                result = {**cell.describe(), "failed": error} if error else read_result(cell, step)
                 with results.open("a", encoding="utf8") as file:
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 said = error or f"{100 * result['entity_f1']:.2f}"

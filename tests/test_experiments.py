@@ -30,6 +30,9 @@ teacher."components.prokd_ner.objective.alignment_weight" = 0.1
 [variants.three]
 teachers = 3
 
+[variants.rounds]
+rounds = 2
+
 [[run]]
 variants = {variants}
 targets = ["tiny/de", "tiny/es"]
@@ -48,7 +51,7 @@ def steps_of(path: Path, work: Path) -> dict[tuple, set]:
 
     maker = StepMaker(work)
     return {
-        (cell.variant_name, cell.target, cell.seed): set(maker.steps_of(cell).evaluation.before())
+        (cell.variant_name, cell.target, cell.seed): set(maker.last_step(cell).before())
         for cell in cells(read_matrix(path))
     }
 
@@ -80,6 +83,15 @@ def test_a_teacher_is_shared_unless_it_is_aligned(tmp_path: Path) -> None:
     (label,) = named(found["three", "de", 0], "label")
     assert set(label.needs) == three | named(found["three", "de", 0], "convert")
     assert all(str(teacher.folder / "model-last") in label.commands[0] for teacher in three)
+
+
+def test_a_student_is_the_teacher_of_the_next_round(tmp_path: Path) -> None:
+    found = steps_of(write_matrix(tmp_path / "m.toml", variants=("prokd", "rounds")), tmp_path)
+    (first,) = named(found["prokd", "de", 0], "student")
+    (second,) = named(found["rounds", "de", 0], "student") - {first}
+    (label,) = named(set(second.needs), "label")
+    assert first in second.needs and first in label.needs
+    assert second.commands[0][second.commands[0].index("--paths.teacher") + 1] == str(first.folder / "model-last")
 
 
 def test_commands_are_the_projects_own(tmp_path: Path) -> None:
