@@ -87,7 +87,7 @@ def encoder_nodes(model: Model) -> list[Model]:
     return [node for node in model.walk() if node.name == "transformer_encoder"]
 
 
-def keep_layers(model: Model, n_layers: int) -> None:
+def keep_layers(model: Model, layers_left: float) -> None:
     """Drop layers of our encoder inside a model, see `WordEncoder.keep_layers`.
 
     RAISES (ProKDError): If it has no such encoder, or not that many layers.
@@ -95,12 +95,12 @@ def keep_layers(model: Model, n_layers: int) -> None:
     nodes = encoder_nodes(model)
     if not nodes:
         raise ProKDError(
-            f"layers = {n_layers}, but the model has no spacy-prokd.TransformerEncoder.v1 to drop layers of: "
+            f"layers = {layers_left:g}, but the model has no spacy-prokd.TransformerEncoder.v1 to drop layers of: "
             "set layers = null under [initialize.components.prokd_ner] or change the tok2vec."
         )
     for node in nodes:
         try:
-            node.shims[0].module.keep_layers(n_layers)
+            node.shims[0].module.keep_layers(layers_left)
         except ValueError as error:
             raise ProKDError(f"[initialize.components.prokd_ner] {error}") from None
 

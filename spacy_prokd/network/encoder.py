@@ -101,18 +101,19 @@ class WordEncoder(nn.Module):
         for module in self._frozen:
             module.requires_grad_(False)
 
-    def keep_layers(self, n_layers: int) -> None:
+    def keep_layers(self, layers_left: float) -> None:
         """Drop the top layers; those left are frozen as before, or none where more than half would be.
 
         Every second layer in place of the lower half loses 2 to 3 F1 (docs/results.md): each layer left then reads
         what it was not trained on.
 
-        n_layers (int): How many are left.
+        layers_left (float): How many are left; below 1, which share of them, one at least.
         RAISES (ValueError): If there are not that many.
         """
         layers = find_layers(self.transformer)
+        n_layers = max(1, round(layers_left * len(layers))) if 0 < layers_left < 1 else int(layers_left)
         if not 1 <= n_layers <= len(layers):
-            raise ValueError(f"layers = {n_layers}, but the encoder has {len(layers)} of them.")
+            raise ValueError(f"layers = {layers_left:g}, but the encoder has {len(layers)} of them.")
         del layers[n_layers:]
         self.transformer.config.num_hidden_layers = n_layers
         self._pack = None

@@ -281,11 +281,11 @@ def test_attention_weights_have_no_dropout(encoder):
     assert encoder.transformer.config.hidden_dropout_prob == 0.1
 
 
-@pytest.mark.parametrize("n_layers", [3, 2, 1])
+@pytest.mark.parametrize(("layers_left", "n_layers"), [(3, 3), (2, 2), (1, 1), (0.7, 2), (0.1, 1)])
 @torch.no_grad()
-def test_the_top_layers_are_dropped(encoder, n_layers):
+def test_the_top_layers_are_dropped(encoder, layers_left, n_layers):
     small = copy.deepcopy(encoder)
-    small.keep_layers(n_layers)
+    small.keep_layers(layers_left)
     before, after = (find_layers(each.transformer) for each in (encoder, small))
     assert len(after) == n_layers
     for mine, theirs in zip(after, before):
@@ -313,7 +313,7 @@ def test_where_nothing_is_frozen_all_that_is_left_is_trained(make):
     assert all(p.requires_grad for p in encoder.parameters())
 
 
-@pytest.mark.parametrize("n_layers", [0, 4])
+@pytest.mark.parametrize("n_layers", [0, 4, -0.5])
 def test_layers_that_are_not_there(encoder, n_layers):
     with pytest.raises(ValueError, match=f"layers = {n_layers}, but the encoder has 3"):
         encoder.keep_layers(n_layers)
