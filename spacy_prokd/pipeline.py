@@ -167,8 +167,8 @@ class ProKDNer(TrainablePipe):
         labels (Optional[list[str]]): The entity labels; found in the examples if None.
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
-        layers (Optional[float]): How many of the encoder's layers to keep, the lowest; below 1, which share of them; all
-            if None.
+        layers (Optional[float]): How many of the encoder's layers to keep, the lowest; below 1, which share of
+            them; all if None.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
