@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from spacy_prokd.network.encoder import Precision, autocast, bottom_modules, replace_dropout, send
+from spacy_prokd.network.pieces import SPACES
 
 CPU = torch.device("cpu")
 
@@ -82,7 +83,9 @@ def make_micro_batches(
         truncation=max_length is not None,
         max_length=max_length,
     )
-    lengths = [len(ids) for ids in encodings["input_ids"]]
+    spaces = {tokenizer.convert_tokens_to_ids(space) for space in SPACES}
+    read = [_without_spaces(ids, encodings.word_ids(i), spaces) for i, ids in enumerate(encodings["input_ids"])]
+    lengths = [len(ids) for ids, _starts in read]
     order = sorted(range(len(texts)), key=lambda i: -lengths[i])
     groups: list[list[int]] = []
     for i in order:
@@ -91,16 +94,28 @@ def make_micro_batches(
         groups[-1].append(i)
     micro_batches = []
     for group in groups:
-        pieces = [torch.tensor(encodings["input_ids"][i]) for i in group]
+        pieces = [torch.tensor(read[i][0]) for i in group]
         ids = pad_sequence(pieces, batch_first=True, padding_value=tokenizer.pad_token_id)
         mask = torch.arange(ids.shape[1]) < torch.tensor([lengths[i] for i in group])[:, None]
-        first: list[int] = []
-        for row, i in enumerate(group):
-            words = encodings.word_ids(i)
-            starts = [j for j, word in enumerate(words) if word is not None and word != words[j - 1]]
-            first.extend(row * ids.shape[1] + j for j in starts)
+        first = [row * ids.shape[1] + start for row, i in enumerate(group) for start in read[i][1]]
         micro_batches.append(MicroBatch(ids, None if mask.all() else mask.long(), torch.tensor(first)))
     return order, micro_batches
+
+
+def _without_spaces(ids: Sequence[int], words: Sequence[int | None], spaces: set[int]) -> tuple[list[int], list[int]]:
+    """Leave out a space that is a piece of its own before a word's others.
+
+    RETURNS (tuple): The ids that are left, and where among them each word begins.
+    """
+    left: list[int] = []
+    starts: dict[int, int] = {}
+    for j, (piece, word) in enumerate(zip(ids, words)):
+        if word is not None and word != words[j - 1] and piece in spaces and words[j + 1] == word:
+            continue
+        if word is not None:
+            starts.setdefault(word, len(left))
+        left.append(piece)
+    return left, list(starts.values())
 
 
 class HandLoop:

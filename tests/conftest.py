@@ -79,6 +79,19 @@ def make_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def read_pre_split(tokenizer, words: list[str]) -> tuple[list[int], list[int | None]]:
+    """A Hugging Face tokenizer's ids of pre-split words and their word numbers, without spaces that stand alone."""
+    encoding = tokenizer(words, is_split_into_words=True)
+    ids, of_word = encoding["input_ids"], encoding.word_ids()
+    space = tokenizer.convert_tokens_to_ids("▁")
+    alone = [
+        ids[i] == space and of_word[i] is not None and of_word[i - 1] != of_word[i] == of_word[i + 1]
+        for i in range(len(ids))
+    ]
+    kept = [i for i in range(len(ids)) if not alone[i]]
+    return [ids[i] for i in kept], [of_word[i] for i in kept]
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Tokenizer:
     """The tokenizer of `tiny_encoder`: <s> 0, <pad> 1, </s> 2, <unk> 3."""

@@ -206,7 +206,7 @@ def test_empty_docs_between_full_ones(slot, source_examples):
     tok2vec, encoder = slot
     nlp = make_nlp(tok2vec)
     initialize(nlp, source_examples, encoder)
-    learn(nlp, source_examples, steps=15)
+    learn(nlp, source_examples, steps=30)
     texts = ["", TEXTS[0], "", "", TEXTS[1], ""]
     assert [scored(doc) for doc in nlp.pipe(texts)] == [scored(nlp(text)) for text in texts]
     assert [len(doc.ents) > 0 for doc in nlp.pipe(texts)] == [False, True, False, False, True, False]

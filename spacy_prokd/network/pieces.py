@@ -2,7 +2,8 @@
 
 Each word is tokenised by itself, with the space that stands before a word in running text. Fast tokenizers
 treat pre-split words independently, so this equals `is_split_into_words=True` and lets a word's pieces be
-remembered.
+remembered; but for spaces that are pieces of their own, as before "LONDON", a comma or a Chinese character. These are
+left out: such a space would be the word's first piece, whose vector is the word's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
+SPACES = ("▁", "Ġ")  # of SentencePiece and of byte-level BPE
 MAX_REMEMBERED_WORDS = 50_000  # 15 MB; more would grow while new words come
 
 
@@ -51,6 +53,7 @@ class WordPieces:
         self.room = max_length - len(self.before) - len(self.after)
         if self.room < 4:
             raise ValueError(f"max_length = {max_length} leaves room for {self.room} pieces; use at least 16.")
+        self._spaces = {tokenizer.token_to_id(space) for space in SPACES}
         self._remembered: dict[str, list[int]] = {}
 
     def of_words(self, words: Sequence[str]) -> list[list[int]]:
@@ -69,8 +72,11 @@ class WordPieces:
             # 16 characters a piece is more than any vocabulary needs: the tail would be cut anyway
             texts = [" " + _encodable(word[: 16 * most]) for word in new]
             for word, encoding in zip(new, self.tokenizer.encode_batch(texts, add_special_tokens=False)):
-                known[word] = encoding.ids[:most] or [self.unk_id]
+                known[word] = self._without_space(encoding.ids)[:most] or [self.unk_id]
         return [known[word] for word in words]
+
+    def _without_space(self, ids: list[int]) -> list[int]:
+        return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids
 
     def windows(self, texts: Sequence[Sequence[str]]) -> list[Window]:
         """Cut texts into windows; what fits in one window stays whole.

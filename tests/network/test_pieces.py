@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from conftest import read_pre_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, normalizers, processors
@@ -83,9 +84,8 @@ def test_pieces_equal_those_of_pre_split_words(tiny_tokenizer, pieces, words):
     theirs = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(tiny_tokenizer.to_str()), pad_token="<pad>", unk_token="<unk>"
     )
-    encoding = theirs(words, is_split_into_words=True)
     of_word = [[] for _ in words]
-    for piece, word in zip(encoding["input_ids"], encoding.word_ids(), strict=True):
+    for piece, word in zip(*read_pre_split(theirs, words), strict=True):
         if word is not None:
             of_word[word].append(piece)
     for ours, expected in zip(pieces.of_words(words), of_word, strict=True):
@@ -93,13 +93,22 @@ def test_pieces_equal_those_of_pre_split_words(tiny_tokenizer, pieces, words):
         assert ours == expected or (not expected and ours in ([SPACE], [UNK]))
 
 
+def test_a_space_of_its_own_is_no_words_first_piece(tiny_tokenizer):
+    bare = Tokenizer.from_str(tiny_tokenizer.to_str())
+    assert bare.encode(" Xn", add_special_tokens=False).tokens == ["▁", "X", "n"]
+    pieces = make_pieces(tiny_tokenizer)
+    of_word, punctuation, of_space = pieces.of_words(["Xn", ".", " "])
+    assert [bare.id_to_token(i) for i in of_word] == ["X", "n"]
+    assert [bare.id_to_token(i) for i in punctuation] == ["."]
+    assert of_space == [SPACE]  # nothing else is left of it
+
+
 def test_a_sentence_equals_that_of_pre_split_words(tiny_tokenizer, pieces):
     words = ["Angela", "Merkel", "besuchte", "gestern", "München", "!"]
     theirs = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer.to_str()))
-    encoding = theirs(words, is_split_into_words=True)
+    ids, word_ids = read_pre_split(theirs, words)
     (window,) = make_pieces(tiny_tokenizer, 128).windows([words])
-    assert window.ids == encoding["input_ids"]
-    word_ids = encoding.word_ids()
+    assert window.ids == ids
     assert window.first.tolist() == [word_ids.index(i) for i in range(len(words))]
 
 
@@ -154,10 +163,11 @@ def test_a_word_of_which_nothing_is_left_is_unknown(pieces):
 
 def test_what_is_remembered_is_bounded_and_stays_right(tiny_tokenizer, monkeypatch):
     monkeypatch.setattr("spacy_prokd.network.pieces.MAX_REMEMBERED_WORDS", 5)
-    pieces, fresh = make_pieces(tiny_tokenizer), make_pieces(tiny_tokenizer)
+    pieces = make_pieces(tiny_tokenizer)
     for i in range(30):
+        fresh = make_pieces(tiny_tokenizer)
         words = [f"w{i + j}" for j in range(4)] + ["Merkel"]
-        assert pieces.of_words(words) == [fresh.tokenizer.encode(" " + w, add_special_tokens=False).ids for w in words]
+        assert pieces.of_words(words) == fresh.of_words(words)
         assert len(pieces._remembered) <= 5 + len(words)
 
 
