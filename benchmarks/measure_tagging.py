@@ -23,6 +23,7 @@ from spacy_prokd.errors import ProKDError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 LABELS = ("LOC", "MISC", "ORG", "PER")
+HALF = 0.5  # of the layers, which a student may keep
 ONE_BY_ONE = 64  # texts by which latency is measured
 
 
@@ -34,7 +35,7 @@ def read_config(role: str, overrides: dict[str, Any]) -> tuple[Config, dict[str,
     return config, component
 
 
-def make_ours(encoder: Path, overrides: dict[str, Any]) -> Language:
+def make_ours(encoder: Path, overrides: dict[str, Any], layers: float | None = None) -> Language:
     """A pipeline from the student's config. Its classifier is not trained, but finds O nearly everywhere."""
     config, component = read_config("student", overrides)
     component.pop("factory")
@@ -42,7 +43,7 @@ def make_ours(encoder: Path, overrides: dict[str, Any]) -> Language:
     nlp.batch_size = config["nlp"]["batch_size"]
     pipe = nlp.add_pipe("prokd_ner", config=component)
     example = spacy.training.Example.from_dict(nlp.make_doc("a"), {})
-    pipe.initialize(lambda: [example], nlp=nlp, labels=list(LABELS), encoder=load_encoder(str(encoder)))
+    pipe.initialize(lambda: [example], nlp=nlp, labels=list(LABELS), encoder=load_encoder(str(encoder)), layers=layers)
     with torch.no_grad():
         get_head(pipe.model).classifier.bias[0] = 10.0
     return nlp
@@ -88,13 +89,17 @@ def measure_tagging(
     rounds: int = 5,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Words a second of `nlp.pipe` over raw texts, and how many times as fast as each rival that is."""
+    """Words a second of `nlp.pipe` over raw texts, and how many times as fast as each rival that is.
+
+    The pipe has the encoder that its rivals have, and once more half of its layers.
+    """
     docs = read_train_docs(corpus, target_lang, spacy.blank("xx"))[:sentences]
     if len(docs) < sentences:
         raise ProKDError(f"{corpus / target_lang} has {len(docs)} texts, not {sentences}: use fewer with --sentences.")
     texts = [doc.text for doc in docs]
     torch.manual_seed(0)
     ours, theirs = make_ours(encoder, overrides or {}), make_theirs(encoder)
+    smaller = make_ours(encoder, overrides or {}, layers=HALF)
     words = [[token.text for token in doc] for doc in ours.tokenizer.pipe(texts)]
     tags = ours.get_pipe("prokd_ner").tags
     hf_pipeline = make_hf_pipeline(encoder, tags)
@@ -112,6 +117,7 @@ def measure_tagging(
 
     sides = {
         "ours": lambda: count("ours", ours.pipe(texts)),
+        "half_the_layers": lambda: count("half_the_layers", smaller.pipe(texts)),
         "spacy_transformers": lambda: count("spacy_transformers", theirs.pipe(texts)),
         "hf_pipeline": count_hf,
         "hand_loop": hand.run,
@@ -121,6 +127,7 @@ def measure_tagging(
     medians = {name: statistics.median(timed) for name, timed in seconds.items()}
     n_words = sum(map(len, words))
     rivals = ("spacy_transformers", "hf_pipeline", "hand_loop")
+    with_whole_encoder = rivals[:2]
     return {
         "group": "tagging",
         "sentences": sentences,
@@ -129,6 +136,11 @@ def measure_tagging(
         "words_per_second": round(n_words / medians["ours"], 1),
         **{f"{name}_words_per_second": round(n_words / medians[name], 1) for name in rivals},
         **{f"vs_{name}": round(medians[name] / medians["ours"], 3) for name in rivals},
+        "half_the_layers_words_per_second": round(n_words / medians["half_the_layers"], 1),
+        **{
+            f"half_the_layers_vs_{name}": round(medians[name] / medians["half_the_layers"], 3)
+            for name in with_whole_encoder
+        },
         **measure_latency(ours, one_by_one, texts[:ONE_BY_ONE], rounds),
         "share_of_gemm": round(gigaflop(ours, words) / medians["ours"] / product.gflops, 3),
         "entities": found,

@@ -12,7 +12,7 @@ import spacy
 import torch
 from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
 from machine import MatrixProduct, take_turns
-from measure_tagging import LABELS, gigaflop, make_theirs, read_config
+from measure_tagging import HALF, LABELS, gigaflop, make_theirs, read_config
 from spacy.language import Language
 from spacy.training import Example
 from spacy.training.loop import subdivide_batch
@@ -60,10 +60,17 @@ class PipeSide:
 
     role (str): teacher or student.
     overrides (dict): Settings of the encoder's architecture in place of the config's.
+    layers (float | None): How many of the encoder's layers to keep, see `ProKDNer.initialize`.
     """
 
     def __init__(
-        self, role: str, encoder: Path, examples: list[Example], labels: Sequence[str], overrides: dict[str, Any]
+        self,
+        role: str,
+        encoder: Path,
+        examples: list[Example],
+        labels: Sequence[str],
+        overrides: dict[str, Any],
+        layers: float | None = None,
     ) -> None:
         config, component = read_config(role, overrides)
         component.pop("factory")
@@ -77,7 +84,12 @@ class PipeSide:
         if role == "student":  # begins untrained here, for which the guard would stop it
             self.pipe.objective.least_agreement = self.pipe.objective.least_entities = 0.0
         self.pipe.initialize(
-            lambda: examples, nlp=self.nlp, labels=list(labels), encoder=load_encoder(str(encoder)), epochs=1
+            lambda: examples,
+            nlp=self.nlp,
+            labels=list(labels),
+            encoder=load_encoder(str(encoder)),
+            epochs=1,
+            layers=layers,
         )
         self.examples = examples
         self.words = sum(len(example.reference) for example in examples)
@@ -188,8 +200,12 @@ def measure_training(
     rounds: int = 5,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Words a second in training, and the time of a step of the pipe over that of the hand-written loop."""
+    """Words a second in training, and the time of a step of the pipe over that of the hand-written loop.
+
+    The student once more with half of the layers.
+    """
     result: dict[str, Any] = {"group": "training", "sentences": sentences, "rounds": rounds}
+    their_speed = 0.0
     for role, lang in (("teacher", source_lang), ("student", target_lang)):
         torch.manual_seed(0)
         pipe, hand = make_sides(role, encoder, corpus, lang, sentences, overrides or {})
@@ -198,31 +214,48 @@ def measure_training(
         if role == "teacher":  # it needs labels
             theirs = TheirSide(encoder, pipe.examples, pipe.pipe.labels)
             sides["theirs"] = theirs.run
+        else:
+            half = PipeSide(role, encoder, pipe.examples, pipe.pipe.labels, overrides or {}, layers=HALF)
+            sides["half"] = half.run
         seconds = take_turns(sides, rounds, role)
-        words = pipe.words
-        speed = {name: words / statistics.median(timed) for name, timed in seconds.items()}
         if role == "teacher":
             their_speed = theirs.words / statistics.median(seconds["theirs"])  # it leaves out texts too long for it
             result["spacy_transformers_words_per_second"] = round(their_speed, 1)
-        cost = gigaflop(
-            pipe.nlp, [[token.text for token in example.reference] for example in pipe.examples], training=True
-        )
-        pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)
-        hand_name = "hand_loop" if role == "teacher" else "student_hand_loop"
-        result |= {
-            f"{role}_words": words,
-            f"{role}_padded_pieces_per_word": round(pieces / words, 2),
-            f"{role}_words_per_second": round(speed["pipe"], 1),
-            f"{hand_name}_words_per_second": round(speed["hand"], 1),
-            f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
-            f"{role}_vs_spacy_transformers": round(speed["pipe"] / their_speed, 3),
-            f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / product.gflops, 3),
-            f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
-            f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
-            f"{role}_seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
-        }
+        else:
+            speed = half.words / statistics.median(seconds["half"])
+            result["half_student_words_per_second"] = round(speed, 1)
+            result["half_student_vs_spacy_transformers"] = round(speed / their_speed, 3)
+        result |= _describe(role, pipe, hand, product, seconds, their_speed)
     result["vs_hand_loop"] = max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"])
     return result
+
+
+def _describe(
+    role: str,
+    pipe: PipeSide,
+    hand: HandSide,
+    product: MatrixProduct,
+    seconds: dict[str, list[float]],
+    their_speed: float,
+) -> dict[str, Any]:
+    """What was found of one role."""
+    words = pipe.words
+    speed = {side: words / statistics.median(timed) for side, timed in seconds.items()}
+    cost = gigaflop(pipe.nlp, [[token.text for token in example.reference] for example in pipe.examples], training=True)
+    pieces = sum(micro.ids.numel() for step in hand.steps for micro in step.micro_batches)
+    hand_name = "hand_loop" if role == "teacher" else "student_hand_loop"
+    return {
+        f"{role}_words": words,
+        f"{role}_padded_pieces_per_word": round(pieces / words, 2),
+        f"{role}_words_per_second": round(speed["pipe"], 1),
+        f"{hand_name}_words_per_second": round(speed["hand"], 1),
+        f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
+        f"{role}_vs_spacy_transformers": round(speed["pipe"] / their_speed, 3),
+        f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / product.gflops, 3),
+        f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
+        f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
+        f"{role}_seconds": {side: [round(s, 3) for s in timed] for side, timed in seconds.items()},
+    }
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:

@@ -24,6 +24,7 @@ STYLE = {
 }
 NAMES = {
     "pipe": "spacy-prokd",
+    "half_the_layers": "spacy-prokd, half the layers",
     "hand_loop": "loop by hand",
     "spacy_transformers": "spacy-transformers + ner",
     "hf_pipeline": "Hugging Face pipeline",
@@ -38,21 +39,27 @@ SCALES = {
 
 def draw_tagging(result: Mapping[str, Any], figure: Figure) -> None:
     """Words a second of each side."""
-    speeds = {"pipe": result["words_per_second"]}
-    speeds |= {name: result[f"{name}_words_per_second"] for name in list(NAMES)[1:]}
+    rivals = ("hand_loop", "spacy_transformers", "hf_pipeline")
+    speeds = {name: result[f"{name}_words_per_second"] for name in ("half_the_layers", *rivals)}
+    speeds = {"pipe": result["words_per_second"], **speeds}
     _bars(figure.subplots(), speeds, "tagging, words a second")
 
 
 def draw_training(result: Mapping[str, Any], figure: Figure) -> None:
     """Words a second of teacher and student, and of their rivals."""
-    for axes, role in zip(figure.subplots(2, 1, sharex=True), ("teacher", "student")):
+    roles = {
+        "teacher": "a teacher",
+        "student": "a student",
+        "half_student": "a student with half the layers (the rivals: with all)",
+    }
+    for axes, (role, told) in zip(figure.subplots(3, 1, sharex=True), roles.items()):
         hand = "hand_loop" if role == "teacher" else "student_hand_loop"
         speeds = {
             "pipe": result[f"{role}_words_per_second"],
             "hand_loop": result[f"{hand}_words_per_second"],
             "spacy_transformers": result["spacy_transformers_words_per_second"],
         }
-        _bars(axes, speeds, f"training a {role}, words a second")
+        _bars(axes, speeds, f"training {told}, words a second")
 
 
 def draw_layers(result: Mapping[str, Any], figure: Figure) -> None:
@@ -85,7 +92,7 @@ def draw_memory(result: Mapping[str, Any], figure: Figure) -> None:
     left.legend(frameon=False)
     left.grid(axis="y")
     peaks = result["training_peak_megabytes"]
-    _bars(right, peaks, "training, highest resident MB", ours=None)
+    _bars(right, peaks, "training, highest resident MB", all_ours=True)
 
 
 def draw_scaling(result: Mapping[str, Any], figure: Figure) -> None:
@@ -105,9 +112,9 @@ def draw_scaling(result: Mapping[str, Any], figure: Figure) -> None:
     figure.supylabel("words a second", fontsize=9)
 
 
-def _bars(axes: Axes, values: Mapping[str, float], title: str, ours: str | None = "pipe") -> None:
+def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = False) -> None:
     names = [NAMES.get(name, name) for name in values]
-    colours = [OURS if ours is None or name == ours else OTHERS for name in values]
+    colours = [OURS if all_ours or name in ("pipe", "half_the_layers") else OTHERS for name in values]
     bars = axes.barh(names, list(values.values()), color=colours)
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.invert_yaxis()
@@ -118,8 +125,8 @@ def _bars(axes: Axes, values: Mapping[str, float], title: str, ours: str | None 
 
 
 DRAWINGS: dict[str, tuple[Callable[[Mapping[str, Any], Figure], None], tuple[float, float]]] = {
-    "tagging": (draw_tagging, (6.5, 2.0)),
-    "training": (draw_training, (6.5, 3.0)),
+    "tagging": (draw_tagging, (6.5, 2.3)),
+    "training": (draw_training, (6.5, 4.3)),
     "layers": (draw_layers, (4.5, 3.0)),
     "memory": (draw_memory, (8.5, 3.0)),
     "scaling": (draw_scaling, (7.5, 5.0)),

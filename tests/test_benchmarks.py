@@ -60,6 +60,7 @@ def test_training(tiny_encoder: Path) -> None:
     for key in ("teacher", "hand_loop", "student", "student_hand_loop"):
         assert result[f"{key}_words_per_second"] > 0
         assert 0 < result[f"{key}_last_loss"] < 10
+    assert result["half_student_words_per_second"] > 0 and result["half_student_vs_spacy_transformers"] > 0
     for role in ("teacher", "student"):
         assert result[f"{role}_words"] > 8
         assert result[f"{role}_padded_pieces_per_word"] > 1
@@ -82,7 +83,8 @@ def test_tagging_as_json(tiny_encoder: Path) -> None:
     assert result["vs_spacy_transformers"] == pytest.approx(
         result["words_per_second"] / result["spacy_transformers_words_per_second"], rel=0.01
     )
-    assert result["entities"] == {"ours": 0, "spacy_transformers": 0, "hf_pipeline": 0}
+    assert result["entities"] == {"ours": 0, "half_the_layers": 0, "spacy_transformers": 0, "hf_pipeline": 0}
+    assert result["half_the_layers_words_per_second"] > 0 and result["half_the_layers_vs_hf_pipeline"] > 0
     assert result["vs_hf_pipeline"] > 0 and result["vs_hand_loop"] > 0
     assert 0 < result["share_of_gemm"] < 1
     assert result["latency_vs_bare_forward"] == pytest.approx(
