@@ -23,7 +23,14 @@ RECORD = "step.json"
 
 
 class StepError(Exception):
-    """A command failed; the message is the last line that it printed."""
+    """A command failed; the message is the last line that it printed.
+
+    killed (bool): It was stopped from outside, which says nothing of the cells that need it.
+    """
+
+    def __init__(self, message: str, killed: bool = False) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,9 @@ def run_step(step: Step, commit: str, threads: int | None) -> None:
             peak = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
             if process.returncode:
                 output.flush()
-                raise StepError(f"{step.name}: {_last_line(log)} ({log})")
+                killed = process.returncode < 0
+                said = f"stopped by signal {-process.returncode}" if killed else _last_line(log)
+                raise StepError(f"{step.name}: {said} ({log})", killed)
     seconds = round(time.perf_counter() - start, 1)
     record = {"commit": commit, "seconds": seconds, "peak_megabytes": round(peak), "threads": threads}
     (partial / RECORD).write_text(json.dumps(record), encoding="utf8")
@@ -198,15 +207,15 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "it printed nothing"
 
 
-def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[Step, str | None]]:
+def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[Step, StepError | None]]:
     """Run what is not done yet, some at a time, each after those that it needs.
 
     jobs (int): How many at a time. Two of one thread each do more than one of two.
-    YIELDS (tuple[Step, str | None]): Each step as it ends, done ones first, with the error if it or one that it
+    YIELDS (tuple[Step, StepError | None]): Each step as it ends, done ones first, with the error if it or one that it
         needs failed.
     """
     waiting = list(dict.fromkeys(each for step in steps for each in step.before()))
-    ended: dict[Step, str | None] = {}
+    ended: dict[Step, StepError | None] = {}
     running: dict[Future[None], Step] = {}
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
@@ -226,5 +235,5 @@ def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[S
                     error = future.exception()
                     if error is not None and not isinstance(error, StepError):
                         raise error
-                    ended[step] = None if error is None else str(error)
+                    ended[step] = error
                     yield step, ended[step]

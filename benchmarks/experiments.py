@@ -57,9 +57,10 @@ def run(
             if error is None and step.name in ("teacher", "label", "student"):
                 console.print(f"{step.name} took {step.record()['seconds']:,.0f} s ({step.folder.name})")
             for cell in ending.get(step, ()):
-                result = {**cell.describe(), "failed": error} if error else read_result(cell, step)
-                with results.open("a", encoding="utf8") as file:
-                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                if error is None or not error.killed:
+                    result = {**cell.describe(), "failed": str(error)} if error else read_result(cell, step)
+                    with results.open("a", encoding="utf8") as file:
+                        file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 said = error or f"{100 * result['entity_f1']:.2f}"
                 console.print(f"{cell.corpus_name}/{cell.target} {cell.variant_name}, seed {cell.seed}: {said}")
                 progress.advance(task)

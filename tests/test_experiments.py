@@ -141,12 +141,22 @@ def test_what_is_done_is_not_run_again_and_a_failure_stops_only_what_needs_it(tm
     other = make_step(tmp_path, "other", write, (first,))
     ended = {step.name: error for step, error in run_steps([after, other], 2, "abc")}
     assert ended["first"] is None and ended["other"] is None
-    assert "broken: it broke" in ended["broken"] and ended["after"] == ended["broken"]
+    assert "broken: it broke" in str(ended["broken"]) and ended["after"] is ended["broken"]
+    assert not ended["broken"].killed
     assert (other.folder / "out").read_text() == "x" and not after.folder.exists() and not broken.folder.exists()
     assert first.record()["commit"] == "abc" and first.record()["peak_megabytes"] > 1
     written = (first.folder / "out").stat().st_mtime_ns
     assert {step.name: error for step, error in run_steps([other], 1, "def")} == {"first": None, "other": None}
     assert (first.folder / "out").stat().st_mtime_ns == written and first.record()["commit"] == "abc"
+
+
+def test_a_step_that_was_stopped_is_no_result(tmp_path: Path) -> None:
+    from experiment_steps import run_steps
+
+    stopped = make_step(tmp_path, "stopped", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    ((_step, error),) = run_steps([stopped], 1, "abc")
+    assert error.killed and "stopped by signal 15" in str(error)
+    assert not stopped.folder.exists()
 
 
 def test_the_whole_of_it(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
