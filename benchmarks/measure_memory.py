@@ -19,7 +19,7 @@ import spacy
 from hand_loop import read_tokenizer
 from machine import progress_bar
 from measure_scaling import SHORT
-from measure_tagging import CONFIGS, LABELS, make_ours, read_config
+from measure_tagging import CONFIGS, HALF, LABELS, make_ours, read_config
 from measure_training import loop_settings
 from spacy.tokens import Doc, DocBin
 from texts import fitting, read_train_docs
@@ -88,6 +88,7 @@ def train_student(
         **{f"paths.{name}": path for name, path in paths.items()},
         **{f"components.prokd_ner.model.tok2vec.{name}": value for name, value in overrides.items()},
         "components.prokd_ner.objective.alpha": 0.5,
+        "initialize.components.prokd_ner.layers": "null",  # as many as the loop by hand has
         "training.max_steps": STEPS,
         **(STREAMING if streaming else {}),
     }
@@ -128,7 +129,7 @@ def measure_memory(
     training_sentences: int = 2_000,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Resident memory of a packaged pipeline while it tags many texts and one long one, and the highest of training.
+    """Resident memory of a packaged student while it tags many texts and one long one, and the highest of training.
 
     sentences (int): Texts to tag, each the first words of one of the corpus: once as they are, and once with ever
         new words in memory zones.
@@ -143,7 +144,7 @@ def measure_memory(
         texts, beginnings = folder / "texts.txt", folder / "beginnings.txt"
         nlp = make_ours(encoder, overrides)
         nlp.to_disk(folder / "pipeline")
-        nlp.to_disk(packaged)
+        make_ours(encoder, overrides, layers=HALF).to_disk(packaged)
         DocBin(docs=docs).to_disk(folder / "texts.spacy")
         shrink(packaged, folder / "texts.spacy", VOCABULARY_SIZE)
         for path, end in ((texts, None), (beginnings, SHORT)):

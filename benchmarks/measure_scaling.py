@@ -12,7 +12,7 @@ from typing import Any
 import spacy
 import torch
 from machine import progress_bar
-from measure_tagging import make_ours
+from measure_tagging import HALF, make_ours
 from spacy.language import Language
 from texts import read_train_docs
 
@@ -32,7 +32,7 @@ def measure_scaling(
     rounds: int = 3,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Words a second of `nlp.pipe` over several texts of each size.
+    """Words a second of a student's `nlp.pipe` over several texts of each size.
 
     sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many.
     longest (int): Words of the longest text; from 10 on, each ten times as long.
@@ -44,7 +44,7 @@ def measure_scaling(
     many = [doc.text for doc in docs[: MANY * sentences]]
     short = [doc[:SHORT].text for doc in docs]
     words = [token.text for doc in docs for token in doc]
-    nlp = make_ours(encoder, overrides or {})
+    nlp = make_ours(encoder, overrides or {}, layers=HALF)
     threads = torch.get_num_threads()
     speed = _Speed(nlp, rounds)
     lengths, sizes = list(_powers(10, longest)), list(_powers(1000, largest))
