@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional, Union
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from .architectures import TaggerOutput, get_head, gradient_of, keep_layers, leaf, probabilities
+from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, keep_layers, leaf, probabilities
 from .decoding import decode
 from .errors import ProKDError
 from .labels import tags_of
@@ -33,6 +33,7 @@ from .soft_labels import get_soft_labels, get_vectors
 from .training_data import gold_classes
 
 SPANS_KEY = "prokd"
+ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
 
 DEFAULT_MODEL = Config().from_str(
     """
@@ -156,7 +157,7 @@ class ProKDNer(TrainablePipe):
         labels: Optional[list[str]] = None,
         encoder: Optional[Callable[[Model], Model]] = None,
         start_from: Optional[str] = None,
-        layers: Optional[float] = None,
+        layers: Optional[Union[float, Literal["auto"]]] = None,
         epochs: int = 1,
         corpus: Optional[Callable] = None,
     ) -> None:
@@ -167,8 +168,8 @@ class ProKDNer(TrainablePipe):
         labels (Optional[list[str]]): The entity labels; found in the examples if None.
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
-        layers (Optional[float]): How many of the encoder's layers to keep, the lowest; below 1, which share of
-            them; all if None.
+        layers (Optional[Union[float, str]]): How many of the encoder's layers to keep, the lowest; below 1, which
+            share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS to train on.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
@@ -201,6 +202,8 @@ class ProKDNer(TrainablePipe):
             if encoder is not None:
                 encoder(self.model)
             self.model.initialize(X=sample)
+        if layers == "auto":
+            layers = 0.5 if n_examples >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
         if layers is not None:
             keep_layers(self.model, layers)
         self._training = _Training(get_examples, nlp)

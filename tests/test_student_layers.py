@@ -62,6 +62,21 @@ def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_e
     assert [(ent.text, ent.label_, ent._.score) for ent in again(TEXT).ents] == found
 
 
+@pytest.mark.parametrize(("more", "left"), [(0, 2), (1, 3)])
+def test_half_of_the_layers_are_kept_where_there_is_text_enough(
+    teacher, source_examples, tiny_transformer, monkeypatch, more, left
+):
+    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", len(source_examples) + more)
+    nlp = initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers="auto")
+    assert len(layers_of(nlp)) == left
+
+
+def test_where_there_are_no_layers_to_choose_none_are_dropped(source_examples, small_tok2vec, monkeypatch):
+    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", 1)
+    nlp = initialize(make_nlp(small_tok2vec), source_examples, layers="auto")
+    assert nlp.get_pipe("prokd_ner").labels == tuple(LABELS)
+
+
 def test_layers_that_are_not_there_are_named(teacher, source_examples, tiny_transformer, small_tok2vec):
     with pytest.raises(ProKDError, match=r"initialize.components.prokd_ner\] layers = 4, but the encoder has 3"):
         initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers=4)
