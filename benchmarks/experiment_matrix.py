@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -117,13 +118,10 @@ def cells(matrix: Matrix) -> Iterator[Cell]:
     """All cells, each once, in the order of the file; seed by seed, so that a first row is soon whole."""
     seen = set()
     for run in matrix.run:
-        for encoder in run.encoders:
-            for seed in run.seeds:
-                for name in run.variants:
-                    for target in run.targets:
-                        if (place := (encoder, seed, name, target)) in seen:
-                            continue
-                        seen.add(place)
-                        corpus_name, lang = target.split("/")
-                        corpus = matrix.corpora[corpus_name]
-                        yield Cell(corpus_name, corpus, lang, encoder, name, matrix.variants[name], seed)
+        for place in product(run.encoders, run.seeds, run.variants, run.targets):
+            if place in seen:
+                continue
+            seen.add(place)
+            encoder, seed, name, target = place
+            corpus_name, lang = target.split("/")
+            yield Cell(corpus_name, matrix.corpora[corpus_name], lang, encoder, name, matrix.variants[name], seed)
