@@ -42,10 +42,9 @@ BETA = 0.8
 
 def read(nlp: spacy.Language, docs: list[Doc], name: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Word vectors and probabilities of each batch."""
-    model = nlp.get_pipe("prokd_ner").model
     with progress_bar() as progress:  # on stderr: stdout may be JSON
         for batch in progress.track(list(minibatch(docs, 256)), description=name):
-            output = model.predict(batch)
+            output = nlp.get_pipe("prokd_ner").read(batch)
             yield output.vectors, torch.softmax(output.logits, dim=-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +21,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from torch import Tensor
 
 from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, keep_layers, leaf, probabilities
 from .decoding import decode
@@ -31,6 +32,7 @@ from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels, get_vectors
 from .training_data import gold_classes
+from .units import Units, to_units, to_words
 
 SPANS_KEY = "prokd"
 ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
@@ -245,7 +247,17 @@ class ProKDNer(TrainablePipe):
 
         RETURNS (list[np.ndarray]): float32 [n_words, n_tags] for each doc, in the order of `tags`.
         """
-        return probabilities(self.model.predict(list(docs)))
+        return probabilities(self.read(list(docs)))
+
+    def read(self, docs: Sequence[Doc]) -> TaggerOutput:
+        """What the model says of each word, where the encoder's pieces are not words too, see `units`."""
+        units = self._to_units(docs)
+        return to_words(self.model.predict(units.docs), units, docs)
+
+    def _to_units(self, docs: Sequence[Doc]) -> Units:
+        nodes = encoder_nodes(self.model)
+        module = nodes[0].shims[0].module if nodes else None
+        return to_units(docs, None if module is None else module.pieces)
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
@@ -289,9 +301,10 @@ class ProKDNer(TrainablePipe):
             return losses
         progress = self._advance(len(examples))
         set_dropout_rate(self.model, drop)
-        output, backprop = self.model.begin_update([example.predicted for example in examples])
+        units = self._to_units([example.predicted for example in examples])
+        output, backprop = self.model.begin_update(units.docs)
         output = leaf(output)
-        named = self.objective.losses(get_head(self.model), output, self._batch(examples, output), progress)
+        named = self.objective.losses(get_head(self.model), output, self._batch(examples, units, output), progress)
         names, values = list(named), torch.stack([value.detach().float() for value in named.values()])
         found = dict(zip(names, values.tolist()))  # a GPU is waited for once a step, here
         if not math.isfinite(found["loss"]):
@@ -334,8 +347,9 @@ class ProKDNer(TrainablePipe):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
                 docs = list(pipe.pipe(docs))
-            output = self.model.predict(docs)
-            yield output, self._batch(examples, output)
+            units = self._to_units(docs)
+            output = self.model.predict(units.docs)
+            yield output, self._batch(examples, units, output)
 
     def _upstream(self) -> Iterator[tuple[str, Any]]:
         """The pipes that a listener inside our model may listen to."""
@@ -345,19 +359,25 @@ class ProKDNer(TrainablePipe):
             if hasattr(pipe, "listeners"):
                 yield name, pipe
 
-    def _batch(self, examples: list[Example], output: TaggerOutput) -> Batch:
+    def _batch(self, examples: list[Example], units: Units, output: TaggerOutput) -> Batch:
+        """What is known of the units; of several words, their first tells."""
         device = output.logits.device
+        examples = [
+            example if len(doc) == len(example.predicted) else Example(doc, example.reference)
+            for example, doc in zip(examples, units.docs)
+        ]
         classes = torch.from_numpy(gold_classes(examples, self.labels)).to(device)
         if not self.objective.needs_soft_labels:
             return Batch(classes)
-        docs = [example.reference for example in examples]
-        soft = torch.from_numpy(np.concatenate([get_soft_labels(doc, len(self.tags)) for doc in docs]))
-        vectors = None
-        if self.objective.needs_vectors:
-            width = output.vectors.shape[1]
-            vectors = torch.from_numpy(np.concatenate([get_vectors(doc, width) for doc in docs])).to(device)
+
+        def rows(read: Callable[[Doc, int], np.ndarray], n_columns: int) -> Tensor:
+            found = [read(each.reference, n_columns)[firsts] for each, firsts in zip(examples, units.firsts)]
+            return torch.from_numpy(np.concatenate(found)).to(device)
+
+        soft = rows(get_soft_labels, len(self.tags))
+        vectors = rows(get_vectors, output.vectors.shape[1]) if self.objective.needs_vectors else None
         texts = [blake2b(example.predicted.to_array(ORTH).tobytes(), digest_size=16).digest() for example in examples]
-        return Batch(classes, soft.to(device), texts, vectors)
+        return Batch(classes, soft, texts, vectors)
 
 
 def get_span_score(span: Span) -> float | None:

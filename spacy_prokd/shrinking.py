@@ -12,6 +12,7 @@ from .errors import ProKDError
 from .network.vocabulary import can_trim, choose_pieces, count_pieces, trim_vocabulary
 from .pipeline import ProKDNer
 from .shims import save_weights, weights_apart
+from .units import to_units
 
 
 def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
@@ -30,7 +31,7 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
             "Convert the corpus again, or keep all pieces with --vocabulary-size 0."
         )
     nlp = spacy.load(pipeline)
-    words = [[token.text for token in doc] for doc in read_docs(texts, nlp.vocab)]
+    docs = list(read_docs(texts, nlp.vocab))
     sizes: dict[str, int] = {}
     for name, pipe in nlp.pipeline:
         if not isinstance(pipe, ProKDNer):
@@ -38,6 +39,7 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
         for node in encoder_nodes(pipe.model):
             encoder = node.shims[0].module
             if can_trim(encoder):
+                words = [[word.text for word in doc] for doc in to_units(docs, encoder.pieces).docs]
                 kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
                 node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}

@@ -160,7 +160,7 @@ def _predict(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
         if name == "prokd_ner":
             break
         docs = list(pipe.pipe(docs))
-    return pipe.model.predict(docs)
+    return pipe.read(docs)
 
 
 def _average(outputs: Sequence[TaggerOutput]) -> Iterator[np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -59,14 +59,18 @@ def read_tagged(text: str) -> tuple[list[str], list[str]]:
     return [word for word, _tag in pairs], [tag for _word, tag in pairs]
 
 
-def make_tokenizer() -> Tokenizer:
-    """A Unigram tokenizer with `▁` before each word, as XLM-R's: frequent words whole, others in characters."""
+def make_tokenizer(more: Sequence[str] = ()) -> Tokenizer:
+    """A Unigram tokenizer with `▁` before each word, as XLM-R's: frequent words whole, others in characters.
+
+    more (Sequence[str]): Pieces to add.
+    """
     words = sorted({word for text in SOURCE for word in read_tagged(text)[0]} | {w for t in TARGET for w in t.split()})
     whole = ["▁" + word for word in words[::2]]
     vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
     vocab += [(piece, -5.0) for piece in whole if piece not in ("▁.",)]
     vocab += [(piece, -6.0) for piece in ("en", "er", "ch", "in", "el", "te", "th", "an")]
     vocab += [(character, -8.0) for character in _CHARACTERS]
+    vocab += [(piece, -7.0) for piece in more]
     tokenizer = Tokenizer(models.Unigram(vocab, unk_id=3, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
@@ -102,10 +106,16 @@ def tiny_tokenizer() -> Tokenizer:
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokenizer):
     """A Hugging Face folder with a random BERT of 3 layers and width 32 that reads 128 pieces. Do not write to it."""
     folder = tmp_path_factory.mktemp("encoder") / "tiny-bert"
+    make_encoder(folder, tiny_tokenizer)
+    return folder
+
+
+def make_encoder(folder: Path, tokenizer: Tokenizer) -> None:
+    """Write a Hugging Face folder, see `tiny_encoder`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = BertConfig(
-            vocab_size=tiny_tokenizer.get_vocab_size(),
+            vocab_size=tokenizer.get_vocab_size(),
             hidden_size=32,
             num_hidden_layers=3,
             num_attention_heads=4,
@@ -117,9 +127,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Token
         )
         BertModel(config, add_pooling_layer=False).save_pretrained(folder, safe_serialization=True)
     PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(tiny_tokenizer.to_str()), model_max_length=128, **_SPECIAL
+        tokenizer_object=Tokenizer.from_str(tokenizer.to_str()), model_max_length=128, **_SPECIAL
     ).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

@@ -75,6 +75,14 @@ class WordPieces:
                 known[word] = self._without_space(encoding.ids)[:most] or [self.unk_id]
         return [known[word] for word in words]
 
+    def starts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Where pieces begin in text that is not split into words.
+
+        RETURNS (list[list[int]]): For each text, indices of characters; 0 among them.
+        """
+        encodings = self.tokenizer.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
+        return [sorted({0, *(start for start, end in each.offsets if start < end)}) for each in encodings]
+
     def _without_space(self, ids: list[int]) -> list[int]:
         return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids
 

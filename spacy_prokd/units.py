@@ -1,0 +1,115 @@
+"""Text without spaces in the units that an encoder knows: "北", "京" is read as "北京".
+
+Where no spaces stand between words, as in Chinese, Japanese or Thai, corpora and tokenizers often make each character a
+word. An encoder was pretrained on longer pieces and knows little of lone characters. So characters that stand
+together are cut into its pieces; each piece is read as one word, and all of its characters are told what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+
+from .architectures import TaggerOutput
+from .network.pieces import WordPieces
+
+# Han, Kana, Thai, Lao, Burmese and Khmer
+_SPACELESS = re.compile(
+    "[々\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    "\u3041-\u30fa\u30fc-\u30ff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]"
+)
+
+
+class Units(NamedTuple):
+    """Docs as the encoder reads them.
+
+    docs (list[Doc]): Of units; the very same Doc where each word is one.
+    firsts (list[np.ndarray]): int64 [n_units] for each doc, the first word of each unit.
+    """
+
+    docs: list[Doc]
+    firsts: list[np.ndarray]
+
+
+def to_units(docs: Sequence[Doc], pieces: WordPieces | None) -> Units:
+    """Join characters of text without spaces to the pieces of an encoder.
+
+    docs (Sequence[Doc]): Of any words.
+    pieces (WordPieces | None): The encoder's; None leaves all as it is.
+    """
+    firsts = [np.arange(len(doc)) for doc in docs]
+    runs = [_runs(doc) if pieces is not None and _SPACELESS.search(doc.text) else [] for doc in docs]
+    texts = [doc[start:end] for doc, of_doc in zip(docs, runs) for start, end in of_doc]
+    if not texts:
+        return Units(list(docs), firsts)
+    cuts = iter(pieces.starts(["".join(word.text for word in text) for text in texts]))
+    made = []
+    for i, (doc, of_doc) in enumerate(zip(docs, runs)):
+        inside = np.zeros(len(doc), dtype=bool)
+        for start, end in of_doc:
+            inside[start:end] = True
+            inside[start + np.array(next(cuts))] = False
+        if inside.any():
+            firsts[i] = np.flatnonzero(~inside)
+            doc = _join(doc, firsts[i])
+        made.append(doc)
+    return Units(made, firsts)
+
+
+def to_words(output: TaggerOutput, units: Units, docs: Sequence[Doc]) -> TaggerOutput:
+    """What was found of units, said of the words in them: a word within a unit goes on with what its first word is.
+
+    output (TaggerOutput): Of the units' docs.
+    docs (Sequence[Doc]): That `to_units` was given.
+    """
+    lengths = [len(doc) for doc in docs]
+    if lengths == output.lengths:
+        return output
+    n_words = [np.diff(firsts, append=length) for firsts, length in zip(units.firsts, lengths)]
+    within = torch.from_numpy(np.concatenate([_within(n) for n in n_words])).to(output.logits.device)
+    unit = torch.from_numpy(np.repeat(np.arange(sum(output.lengths)), np.concatenate(n_words))).to(within.device)
+    logits = output.logits[unit]
+    begins, goes_on = logits[within, 1::2], logits[within, 2::2]
+    logits[within, 2::2] = torch.logaddexp(begins, goes_on)
+    logits[within, 1::2] = -torch.inf
+    return TaggerOutput(output.vectors[unit], logits, lengths)
+
+
+def _runs(doc: Doc) -> list[tuple[int, int]]:
+    """Start and end of the stretches of single characters that may be one piece: of these scripts, digits, or ASCII."""
+    runs = []
+    start = 0
+    for kind, words in groupby(doc, lambda word: _kind(word.text)):
+        end = start + sum(1 for _ in words)
+        if kind is not None and end - start > 1:
+            runs.append((start, end))
+        start = end
+    return runs
+
+
+def _kind(word: str) -> str | None:
+    if len(word) != 1:
+        return None
+    if _SPACELESS.match(word):
+        return "spaceless"
+    if word.isascii() and word.isalnum():
+        return "digit" if word.isdigit() else "letter"
+    return None
+
+
+def _join(doc: Doc, firsts: np.ndarray) -> Doc:
+    texts = [word.text for word in doc]
+    return Doc(doc.vocab, words=["".join(texts[a:b]) for a, b in zip(firsts, [*firsts[1:], len(doc)])])
+
+
+def _within(n_words: np.ndarray) -> np.ndarray:
+    """Which words of units of so many words are not the first: bool [n_words.sum()]."""
+    within = np.ones(n_words.sum(), dtype=bool)
+    within[n_words.cumsum() - n_words] = False
+    return within
