@@ -487,6 +487,25 @@ def test_no_entity_begins_or_ends_in_white_space(trained):
     assert scored(doc) == [(1, 4, "PER", 1.0), (7, 8, "LOC", 1.0)]
 
 
+@pytest.mark.parametrize(
+    ("words", "tags", "expected"),
+    [
+        ("Frankfurt ( Oder ) liegt", "B-LOC I-LOC I-LOC O O", [(0, 4, "LOC")]),
+        ("Frankfurt ( Oder", "B-LOC I-LOC I-LOC", [(0, 3, "LOC")]),
+        ("Merkel ( Berlin ) sagt", "B-PER O B-LOC O O", [(0, 1, "PER"), (2, 3, "LOC")]),
+        ("A ( B ) )", "B-LOC I-LOC I-LOC I-LOC O", [(0, 4, "LOC")]),
+        ("Frankfurt ( Oder )", "B-LOC I-LOC I-LOC B-ORG", [(0, 3, "LOC"), (3, 4, "ORG")]),
+    ],
+)
+def test_an_entity_that_opens_a_bracket_closes_it(trained, words, tags, expected):
+    doc = Doc(trained.vocab, words=words.split())
+    pipe = trained.get_pipe("prokd_ner")
+    p = np.zeros((len(doc), len(pipe.tags)), dtype=np.float32)
+    p[range(len(doc)), [tags_of(LABELS).index(tag) for tag in tags.split()]] = 1.0
+    pipe.set_annotations([doc], [p])
+    assert found(doc) == expected
+
+
 # --- losses
 
 
