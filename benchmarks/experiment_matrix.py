@@ -38,7 +38,7 @@ class Variant(_Strict):
     teacher (Overrides): Of configs/teacher.cfg.
     student (Overrides | False): Of configs/student.cfg; False scores the teacher (zero-shot transfer).
     teachers (int): How many label the target text together, of seeds that are 10 apart.
-    rounds (int): How many students, each the teacher of the next.
+    rounds (int): How many students, each the teacher of the next, which keeps all of its layers.
     """
 
     teacher: Overrides = {}
@@ -110,7 +110,7 @@ def read_matrix(path: Path) -> Matrix:
     """
     try:
         return Matrix.model_validate(tomllib.loads(path.read_text(encoding="utf8")))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise ProKDError(f"{path} is no matrix of experiments: {error}") from None
 
 

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiment_matrix import Cell, Overrides
+from experiment_matrix import Cell, Corpus, Overrides
 from weasel.util import load_project_config
 
 PROJECT = Path(__file__).parents[1]
@@ -85,8 +86,11 @@ class StepMaker:
             self._teacher(own._replace(seed=cell.seed + 10 * i), encoder, converted[own.target])
             for i in range(variant.teachers)
         ]
-        for _ in range(variant.rounds if variant.student is not False else 0):
-            teachers = [self._student(cell, variant.student, encoder, converted[cell.target], teachers)]
+        settings = variant.student
+        if settings is not False:
+            for _ in range(variant.rounds):
+                teachers = [self._student(cell, settings, encoder, converted[cell.target], teachers)]
+                settings = {**settings, "initialize.components.prokd_ner.layers": "null"}
         return self._evaluate(cell, converted[cell.target], teachers[0])
 
     def _convert(self, cell: Cell) -> Step:
@@ -133,7 +137,7 @@ class StepMaker:
         more: Iterable[str] = (),
         first_only: bool = False,
     ) -> Step:
-        scripts = _read_project(cell, self.gpu_id)[name]
+        scripts = _read_project(cell.corpus, cell.target, cell.encoder, cell.seed, self.gpu_id)[name]
         commands = tuple(
             tuple(_replace(argument, paths) for argument in shlex.split(script)[1:]) + tuple(more)
             for script in (scripts[:1] if first_only else scripts)
@@ -143,14 +147,15 @@ class StepMaker:
         return Step(name, self.work / f"{name}-{key}", commands, needs)
 
 
-def _read_project(cell: Cell, gpu_id: int) -> dict[str, list[str]]:
+@cache
+def _read_project(corpus: Corpus, target: str, encoder: str, seed: int, gpu_id: int) -> dict[str, list[str]]:
     variables = {
-        "corpus_dir": str(cell.corpus.folder),
-        "source_lang": cell.corpus.source,
-        "target_lang": cell.target,
-        "encoder": cell.encoder,
+        "corpus_dir": str(corpus.folder),
+        "source_lang": corpus.source,
+        "target_lang": target,
+        "encoder": encoder,
         "gpu_id": gpu_id,
-        "seed": cell.seed,
+        "seed": seed,
     }
     config = load_project_config(PROJECT, overrides={f"vars.{name}": value for name, value in variables.items()})
     return {command["name"]: command["script"] for command in config["commands"]}

@@ -92,6 +92,7 @@ def test_a_student_is_the_teacher_of_the_next_round(tmp_path: Path) -> None:
     (label,) = named(set(second.needs), "label")
     assert first in second.needs and first in label.needs
     assert second.commands[0][second.commands[0].index("--paths.teacher") + 1] == str(first.folder / "model-last")
+    assert second.commands[0][-2:] == ("--initialize.components.prokd_ner.layers", "null")
 
 
 def test_commands_are_the_projects_own(tmp_path: Path) -> None:
@@ -123,6 +124,13 @@ def test_a_matrix_with_a_mistake(tmp_path: Path, changed: tuple[str, str], said:
     result = CliRunner().invoke(app, ["run", str(path), "--work", str(tmp_path / "work")])
     assert result.exit_code == 1
     assert said in result.stderr and str(path) in result.stderr
+
+
+def test_a_matrix_that_is_not_there(tmp_path: Path) -> None:
+    from experiments import app
+
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "none.toml"), "--work", str(tmp_path / "work")])
+    assert result.exit_code == 1 and "none.toml" in result.stderr
 
 
 def make_step(folder: Path, name: str, code: str, needs: tuple = ()):
