@@ -13,8 +13,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 import spacy
 import torch
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -153,6 +156,36 @@ def target_docs(nlp) -> list[Doc]:
 def to_examples(docs: list[Doc]) -> list[Example]:
     """Examples whose predicted side has the words alone."""
     return [Example(Doc(doc.vocab, words=[word.text for word in doc]), doc) for doc in docs]
+
+
+def make_nlp(tok2vec: dict, **settings: object) -> Language:
+    """A blank pipeline with a small prokd_ner without dropout."""
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
+    nlp.add_pipe("prokd_ner", config={"model": model, **settings})
+    return nlp
+
+
+def initialize(nlp: Language, examples: list[Example], encoder: Path | None = None, **arguments: object) -> Language:
+    """Initialize as `nlp.config` would with these arguments.
+
+    encoder (Path | None): Hugging Face folder.
+    """
+    fix_random_seed(0)
+    if encoder is not None:
+        arguments["encoder"] = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(encoder)}
+    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
+    nlp.initialize(lambda: examples)
+    return nlp
+
+
+def learn(nlp: Language, examples: list[Example], steps: int = 30, rate: float = 0.01, **options: object) -> dict:
+    """Take steps on all examples at once; the losses of the last one."""
+    sgd = Adam(rate, L2=0.0, grad_clip=1.0)
+    for _ in range(steps):
+        losses: dict[str, float] = {}
+        nlp.update(examples, sgd=sgd, losses=losses, **options)
+    return losses
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import spacy
 import torch
-from conftest import LABELS, SOURCE, read_tagged, to_examples
+from conftest import LABELS, SOURCE, initialize, learn, make_nlp, read_tagged, to_examples
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
@@ -29,31 +29,6 @@ from spacy_prokd.soft_labels import get_soft_labels, label_corpus, set_soft_labe
 
 TEXTS = [" ".join(read_tagged(text)[0]) for text in SOURCE]
 STUDENT = {"@misc": "spacy-prokd.Student.v1", "beta": 0.1}  # so little of it that tiny prototypes cannot collapse
-
-
-def make_nlp(tok2vec: dict, **settings: object) -> Language:
-    """A blank pipeline with a small prokd_ner without dropout."""
-    nlp = spacy.blank("xx")
-    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
-    nlp.add_pipe("prokd_ner", config={"model": model, **settings})
-    return nlp
-
-
-def initialize(nlp: Language, examples: list[Example], encoder: Path | None = None, **arguments: object) -> None:
-    fix_random_seed(0)
-    if encoder is not None:
-        arguments["encoder"] = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(encoder)}
-    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
-    nlp.initialize(lambda: examples)
-
-
-def learn(nlp: Language, examples: list[Example], steps: int = 30, rate: float = 0.01, **options: object) -> dict:
-    """Take steps on all examples at once; the losses of the last one."""
-    sgd = Adam(rate, L2=0.0, grad_clip=1.0)
-    for _ in range(steps):
-        losses: dict[str, float] = {}
-        nlp.update(examples, sgd=sgd, losses=losses, **options)
-    return losses
 
 
 def found(doc: Doc) -> list[tuple[int, int, str]]:

@@ -6,32 +6,19 @@ import shutil
 
 import pytest
 import spacy
-from conftest import TARGET
+from conftest import TARGET, initialize, learn, make_nlp
 from safetensors.torch import load_file
-from spacy.util import fix_random_seed
-from thinc.api import Adam
 
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.shrinking import shrink
 
 
-def train(nlp, examples, **tok2vec):
-    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, **tok2vec}
-    fix_random_seed(0)
-    nlp.add_pipe("prokd_ner", config={"model": model})
-    nlp.initialize(lambda: examples)
-    sgd = Adam(0.01, L2=0.0, grad_clip=1.0)
-    for _ in range(30):
-        nlp.update(examples, sgd=sgd)
-    return nlp
-
-
 @pytest.fixture
-def pipeline(tmp_path, nlp, source_examples, tiny_encoder, tiny_transformer):
+def pipeline(tmp_path, source_examples, tiny_encoder, tiny_transformer):
     """A folder with a trained pipeline, and the pipeline."""
-    load = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(tiny_encoder)}
-    nlp.config["initialize"]["components"]["prokd_ner"] = {"encoder": load}
-    train(nlp, source_examples, tok2vec=tiny_transformer).to_disk(tmp_path / "pipeline")
+    nlp = initialize(make_nlp(tiny_transformer), source_examples, tiny_encoder)
+    learn(nlp, source_examples)
+    nlp.to_disk(tmp_path / "pipeline")
     return tmp_path / "pipeline", nlp
 
 
@@ -82,8 +69,10 @@ def test_matrices_beyond_half_precision_stay_as_they_are(pipeline, texts):
     assert load_file(folder / "prokd_ner" / "weights.safetensors")["1.classifier.weight"][0, 0] == 1e6
 
 
-def test_a_pipeline_without_an_encoder_of_ours_keeps_its_words(tmp_path, nlp, source_examples, small_tok2vec, texts):
-    train(nlp, source_examples, tok2vec=small_tok2vec).to_disk(tmp_path / "cnn")
+def test_a_pipeline_without_an_encoder_of_ours_keeps_its_words(tmp_path, source_examples, small_tok2vec, texts):
+    nlp = initialize(make_nlp(small_tok2vec), source_examples)
+    learn(nlp, source_examples)
+    nlp.to_disk(tmp_path / "cnn")
     assert shrink(tmp_path / "cnn", texts, 1) == {}
     assert [ents(doc) for doc in spacy.load(tmp_path / "cnn").pipe(TARGET)] == [ents(doc) for doc in nlp.pipe(TARGET)]
 

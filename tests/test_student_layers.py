@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import spacy
+from conftest import LABELS, initialize, make_nlp
 from spacy.tokens import DocBin
-from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from spacy_prokd.corpus import read_corpus
@@ -13,23 +13,7 @@ from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.encoder import find_layers
 from spacy_prokd.soft_labels import label_corpus
 
-LABELS = ["LOC", "ORG", "PER"]
 TEXT = "Munich lies south of Berlin ."
-
-
-def make_nlp(tok2vec: dict, objective: dict | None = None):
-    fix_random_seed(0)
-    nlp = spacy.blank("xx")
-    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
-    config = {"model": model} if objective is None else {"model": model, "objective": objective}
-    nlp.add_pipe("prokd_ner", config=config)
-    return nlp
-
-
-def initialize(nlp, examples, **arguments):
-    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
-    nlp.initialize(lambda: examples)
-    return nlp
 
 
 def layers_of(nlp) -> list:
@@ -39,8 +23,7 @@ def layers_of(nlp) -> list:
 
 @pytest.fixture
 def teacher(tmp_path, source_examples, tiny_encoder, tiny_transformer):
-    load = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(tiny_encoder)}
-    initialize(make_nlp(tiny_transformer), source_examples, encoder=load).to_disk(tmp_path / "teacher")
+    initialize(make_nlp(tiny_transformer), source_examples, tiny_encoder).to_disk(tmp_path / "teacher")
     return tmp_path / "teacher"
 
 
@@ -91,7 +74,9 @@ def test_a_student_of_fewer_layers_matches_its_teachers_word_vectors(
     DocBin(docs=docs).to_disk(tmp_path / "corpus.spacy")
     label_corpus([teacher], tmp_path / "corpus.spacy", tmp_path / "soft", vectors=True)
     soft = list(read_corpus(spacy.blank("xx"), tmp_path / "soft"))
-    nlp = make_nlp(tiny_transformer, {"@misc": "spacy-prokd.Student.v1", "self_training": False, "vector_weight": 1.0})
+    nlp = make_nlp(
+        tiny_transformer, objective={"@misc": "spacy-prokd.Student.v1", "self_training": False, "vector_weight": 1.0}
+    )
     initialize(nlp, soft, labels=LABELS, start_from=str(teacher), layers=2)
     sgd = Adam(0.003, L2=0.0, grad_clip=1.0)
     distances = [nlp.update(soft, sgd=sgd)["prokd_ner.vectors"] for _ in range(30)]

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from conftest import make_encoder, make_tokenizer, to_examples
+from conftest import initialize, learn, make_encoder, make_nlp, make_tokenizer, to_examples
 from spacy.tokens import Doc, DocBin, Span
-from spacy.util import fix_random_seed
-from thinc.api import Adam
 
 from spacy_prokd.architectures import TaggerOutput
 from spacy_prokd.corpus.readers import create_corpus
@@ -109,19 +107,6 @@ def chinese_encoder(tmp_path_factory):
     return folder
 
 
-def train(tok2vec, examples, steps=100, rate=0.01, objective="Teacher", **arguments):
-    fix_random_seed(0)
-    nlp = spacy.blank("xx")
-    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tok2vec}
-    nlp.add_pipe("prokd_ner", config={"model": model, "objective": {"@misc": f"spacy-prokd.{objective}.v1"}})
-    nlp.config["initialize"]["components"]["prokd_ner"] = arguments
-    nlp.initialize(lambda: examples)
-    sgd = Adam(rate, L2=0.0, grad_clip=1.0)
-    for _ in range(steps):
-        nlp.update(examples, sgd=sgd)
-    return nlp
-
-
 def test_teacher_student_and_package_read_units(chinese_encoder, tiny_transformer, tmp_path):
     vocab = spacy.blank("xx").vocab
     docs = [Doc(vocab, words=[*text]) for text, _ in SENTENCES]
@@ -129,20 +114,14 @@ def test_teacher_student_and_package_read_units(chinese_encoder, tiny_transforme
     gold = [[] if ent is None else [ent] for _, ent in SENTENCES]
     for doc, ents in zip(docs, gold):
         doc.set_ents([Span(doc, *ent) for ent in ents])
-    encoder = {"@callbacks": "spacy-prokd.load_encoder.v1", "name": str(chinese_encoder)}
-    teacher = train(tiny_transformer, to_examples(docs), encoder=encoder)
+    teacher = initialize(make_nlp(tiny_transformer), to_examples(docs), chinese_encoder)
+    learn(teacher, to_examples(docs), steps=100)
     teacher.to_disk(tmp_path / "teacher")
     label_corpus([tmp_path / "teacher"], tmp_path / "plain.spacy", tmp_path / "soft")
-    student = train(
-        tiny_transformer,
-        list(create_corpus(path=tmp_path / "soft")(teacher)),
-        steps=4,
-        rate=0.001,
-        objective="Student",
-        labels=["LOC"],
-        start_from=str(tmp_path / "teacher"),
-        epochs=2,
-    )
+    soft = list(create_corpus(path=tmp_path / "soft")(teacher))
+    student = make_nlp(tiny_transformer, objective={"@misc": "spacy-prokd.Student.v1"})
+    initialize(student, soft, labels=["LOC"], start_from=str(tmp_path / "teacher"), epochs=2)
+    learn(student, soft, steps=4, rate=0.001)
     student.to_disk(tmp_path / "student")
     shrink(tmp_path / "student", tmp_path / "plain.spacy", 100)
     for nlp in (teacher, student, spacy.load(tmp_path / "student")):
