@@ -24,7 +24,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from torch import Tensor
 
 from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, keep_layers, leaf, probabilities
-from .decoding import decode
+from .decoding import decode, fit_to_words
 from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
@@ -35,7 +35,6 @@ from .training_data import gold_classes
 from .units import Units, to_units, to_words
 
 SPANS_KEY = "prokd"
-_OPENING = {")": "(", "]": "[", "）": "（"}
 ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
 
 DEFAULT_MODEL = Config().from_str(
@@ -268,13 +267,7 @@ class ProKDNer(TrainablePipe):
             preset = list(doc.ents)
             taken = {i for span in preset for i in range(span.start, span.end)}
             spans, scores = [], []
-            for (start, end, label, score), limit in zip(scored, [*(later.start for later in scored[1:]), len(doc)]):
-                end = _with_closing_bracket(doc, start, end, limit)
-                # as in spaCy's own ner, no entity begins or ends in white space
-                while start < end and doc[start].is_space:
-                    start += 1
-                while start < end and doc[end - 1].is_space:
-                    end -= 1
+            for start, end, label, score in fit_to_words(scored, [word.text for word in doc]) if scored else ():
                 if start < end and taken.isdisjoint(range(start, end)):
                     spans.append(Span(doc, start, end, label=label))
                     scores.append(score)
@@ -380,14 +373,6 @@ class ProKDNer(TrainablePipe):
         vectors = rows(get_vectors, output.vectors.shape[1]) if self.objective.needs_vectors else None
         texts = [blake2b(example.predicted.to_array(ORTH).tobytes(), digest_size=16).digest() for example in examples]
         return Batch(classes, soft, texts, vectors)
-
-
-def _with_closing_bracket(doc: Doc, start: int, end: int, limit: int) -> int:
-    """Where an entity ends that opened a bracket and stopped right before the closing one, "Frankfurt (Oder"."""
-    if end < limit and (opening := _OPENING.get(doc[end].text)):
-        words = [word.text for word in doc[start:end]]
-        end += words.count(opening) > words.count(doc[end].text)
-    return end
 
 
 def get_span_score(span: Span) -> float | None:

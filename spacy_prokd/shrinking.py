@@ -39,7 +39,7 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
         for node in encoder_nodes(pipe.model):
             encoder = node.shims[0].module
             if can_trim(encoder):
-                words = [[word.text for word in doc] for doc in to_units(docs, encoder.pieces).docs]
+                words = ([word.text for word in doc] for doc in to_units(docs, encoder.pieces).docs)
                 kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
                 node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}

@@ -71,9 +71,11 @@ def to_words(output: TaggerOutput, units: Units, docs: Sequence[Doc]) -> TaggerO
     lengths = [len(doc) for doc in docs]
     if lengths == output.lengths:
         return output
-    n_words = [np.diff(firsts, append=length) for firsts, length in zip(units.firsts, lengths)]
-    within = torch.from_numpy(np.concatenate([_within(n) for n in n_words])).to(output.logits.device)
-    unit = torch.from_numpy(np.repeat(np.arange(sum(output.lengths)), np.concatenate(n_words))).to(within.device)
+    offsets = np.cumsum([0, *lengths[:-1]])
+    first = np.zeros(sum(lengths), dtype=bool)
+    first[np.concatenate([firsts + offset for firsts, offset in zip(units.firsts, offsets)])] = True
+    within = torch.from_numpy(~first).to(output.logits.device)
+    unit = torch.from_numpy(first.cumsum() - 1).to(within.device)
     logits = output.logits[unit]
     begins, goes_on = logits[within, 1::2], logits[within, 2::2]
     logits[within, 2::2] = torch.logaddexp(begins, goes_on)
@@ -106,10 +108,3 @@ def _kind(word: str) -> str | None:
 def _join(doc: Doc, firsts: np.ndarray) -> Doc:
     texts = [word.text for word in doc]
     return Doc(doc.vocab, words=["".join(texts[a:b]) for a, b in zip(firsts, [*firsts[1:], len(doc)])])
-
-
-def _within(n_words: np.ndarray) -> np.ndarray:
-    """Which words of units of so many words are not the first: bool [n_words.sum()]."""
-    within = np.ones(n_words.sum(), dtype=bool)
-    within[n_words.cumsum() - n_words] = False
-    return within
