@@ -28,8 +28,9 @@ class TorchShim(Shim):
 
     The module is absent until the model is initialised or loaded. spaCy's optimizer settings (learning
     rate and its schedule, betas, eps, L2, grad_clip) drive torch's fused AdamW; grad_clip bounds the norm
-    over all parameters of the module, where Thinc's bounds each parameter's own. In fp16 the loss is scaled,
-    or small gradients would vanish.
+    over all parameters of the module, where Thinc's bounds each parameter's own. With use_averages, evaluations and
+    checkpoints have the mean of the parameters after all steps, where the t-th has a weight of t; Thinc's own mean, of
+    t ** 8, is little but the last. In fp16 the loss is scaled, or small gradients would vanish.
 
     build (Callable): Makes the module, without its weights, from its config.
     """
@@ -121,11 +122,36 @@ class TorchShim(Shim):
         torch_optimizer.step()
         for p in self.parameters_with_gradient():  # the fused kernel does not count, and cast copies go by the count
             torch.autograd.graph.increment_version(p)
+        if optimizer.averages is not None:
+            self._average(optimizer)
+
+    def _average(self, optimizer: Optimizer) -> None:
+        """Add the parameters to their mean: polynomial-decay averaging (Shamir and Zhang 2013) with η = 1."""
+        parameters = self._trainable()
+        for key, p in parameters.items():
+            optimizer.nr_update[key] += 1
+            optimizer.averages.setdefault(key, p.clone())
+        t = optimizer.nr_update[next(iter(parameters))]
+        torch._foreach_lerp_([optimizer.averages[key] for key in parameters], list(parameters.values()), 2 / (t + 1))
+
+    def _trainable(self) -> dict[tuple[str, str], Tensor]:
+        """The module's trainable parameters, by their keys in an optimizer."""
+        if self._model is None:
+            return {}
+        return {(f"torch{self.id}", n): p.detach() for n, p in self._model.named_parameters() if p.requires_grad}
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
-        """Averages of parameters are Thinc's own business; torch's parameters have none."""
-        yield
+        """While this lasts, the parameters have the values of an optimizer's `averages`."""
+        own = {key: p for key, p in self._trainable().items() if key in params}
+        before = {key: p.clone() for key, p in own.items()}
+        try:
+            for key, p in own.items():
+                p.copy_(params[key])
+            yield
+        finally:
+            for key, p in own.items():
+                p.copy_(before[key])
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the module; part of Thinc's interface."""

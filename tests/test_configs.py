@@ -195,7 +195,10 @@ def test_no_config_names_a_place_of_this_machine(name):
 
 
 def test_the_configs_differ_only_where_they_must():
-    """hash_embed and shared_transformer are the teacher's config with another tok2vec and its learning rate."""
+    """hash_embed and shared_transformer are the teacher's config with another tok2vec and its learning rate.
+
+    Means of weights are TorchShim's: Thinc's layers keep others, spacy-transformers' none.
+    """
     teacher = dotted(Config().from_disk(CONFIGS / "teacher.cfg", interpolate=False))
     for name in ("hash_embed", "shared_transformer"):
         other = dotted(Config().from_disk(CONFIGS / f"{name}.cfg", interpolate=False))
@@ -205,6 +208,7 @@ def test_the_configs_differ_only_where_they_must():
             "components.transformer.",
             "initialize.components.prokd_ner.encoder.",
             "training.optimizer.learn_rate.initial_rate",
+            "training.optimizer.use_averages",
             "training.max_epochs",
             "training.dropout",
             "training.before_to_disk.encoder",

@@ -164,6 +164,21 @@ def test_a_loaded_pipeline_learns_on(trained, source_examples, tmp_path):
     assert weights(nlp) != before
 
 
+def test_a_checkpoint_has_the_mean_of_the_weights_where_the_optimizer_keeps_one(slot, source_examples, tmp_path):
+    tok2vec, encoder = slot
+    nlp = make_nlp(tok2vec)
+    initialize(nlp, source_examples, encoder)
+    sgd = Adam(0.01, use_averages=True)
+    for _ in range(3):
+        nlp.update(source_examples, sgd=sgd)
+    last = weights(nlp)
+    with nlp.use_params(sgd.averages):  # as spaCy's training loop does
+        nlp.to_disk(tmp_path)
+        mean = weights(nlp)
+    assert weights(nlp) == last != mean
+    assert weights(spacy.load(tmp_path)) == mean
+
+
 def test_spans_and_scores_survive_a_docbin(trained):
     docs = list(trained.pipe(TEXTS))
     stored = DocBin(docs=docs).to_bytes()

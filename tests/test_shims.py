@@ -317,7 +317,46 @@ def test_a_copy_of_a_model_is_stepped_by_itself(shim):
     assert_close(twin.module.linear.weight, shim.module.linear.weight)
 
 
-def test_averages_are_left_alone(shim):
+def test_the_mean_over_steps_has_a_weight_of_t_for_the_tth(shim):
+    optimizer, weights = Adam(0.1, use_averages=True), []
+    for _ in range(3):
+        take_gradient(shim, torch.ones(2, 2))
+        shim.finish_update(optimizer)
+        weights.append(shim.module.linear.weight.detach().clone())
+    with shim.use_params(optimizer.averages):
+        assert_close(shim.module.linear.weight.detach(), (weights[0] + 2 * weights[1] + 3 * weights[2]) / 6)
+        assert torch.equal(shim.module.frozen, torch.ones(3))
+        assert_close(shim.predict(X), shim.module.linear(X).detach())
+    assert torch.equal(shim.module.linear.weight, weights[2])
+
+
+def test_each_module_has_means_of_its_own(two_modules):
+    model, _ = two_modules
+    optimizer = Adam(0.1, use_averages=True)
+    model.finish_update(optimizer)
+    last = [layer.shims[0].module.linear.weight.detach().clone() for layer in model.layers]
+    for _ in range(2):
+        take_gradient(model.layers[1].shims[0], torch.ones(2, 2))
+        model.finish_update(optimizer)
+    with model.use_params(optimizer.averages):
+        first, second = (layer.shims[0].module.linear.weight.detach().clone() for layer in model.layers)
+    assert torch.equal(first, last[0])
+    assert not torch.equal(second, last[1])
+
+
+def test_parameters_come_back_after_an_error_while_means_are_in_use(shim):
+    optimizer = Adam(0.1, use_averages=True)
+    for _ in range(2):
+        take_gradient(shim, torch.ones(2, 2))
+        shim.finish_update(optimizer)
+    before = shim.module.linear.weight.detach().clone()
+    with pytest.raises(KeyboardInterrupt), shim.use_params(optimizer.averages):
+        assert not torch.equal(shim.module.linear.weight, before)
+        raise KeyboardInterrupt
+    assert torch.equal(shim.module.linear.weight, before)
+
+
+def test_without_means_parameters_stay(shim):
     before = shim.module.linear.weight.detach().clone()
     with shim.use_params({}):
         assert torch.equal(shim.module.linear.weight, before)
