@@ -62,6 +62,9 @@ def read_tagged(text: str) -> tuple[list[str], list[str]]:
     return [word for word, _tag in pairs], [tag for _word, tag in pairs]
 
 
+TEXTS = [" ".join(read_tagged(text)[0]) for text in SOURCE]
+
+
 def make_tokenizer(more: Sequence[str] = ()) -> Tokenizer:
     """A Unigram tokenizer with `▁` before each word, as XLM-R's: frequent words whole, others in characters.
 
@@ -188,6 +191,17 @@ def learn(nlp: Language, examples: list[Example], steps: int = 30, rate: float =
     return losses
 
 
+def scored(doc: Doc) -> list[tuple]:
+    """Spans of the group with their scores; these compare as equal in any batch (padding moves the last digits)."""
+    group = doc.spans["prokd"]
+    spans = [(span.start, span.end, span.label_) for span in group]
+    return [(*span, pytest.approx(score, abs=1e-4)) for span, score in zip(spans, group.attrs["scores"], strict=True)]
+
+
+def weights(nlp: Language) -> bytes:
+    return nlp.get_pipe("prokd_ner").model.to_bytes()
+
+
 @pytest.fixture
 def source_examples(source_docs) -> list[Example]:
     """`source_docs` for training."""
@@ -235,6 +249,23 @@ def tiny_transformer() -> dict:
         "max_batch_pieces": 256,
         "precision": "fp32",
     }
+
+
+@pytest.fixture(scope="module")
+def trained_bytes(small_tok2vec) -> bytes:
+    nlp = make_nlp(small_tok2vec)
+    docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
+    initialize(nlp, to_examples(docs))
+    learn(nlp, to_examples(docs), steps=40)
+    return nlp.to_bytes()
+
+
+@pytest.fixture
+def trained(trained_bytes, small_tok2vec) -> Language:
+    """A pipeline that knows the eight sentences by heart."""
+    nlp = make_nlp(small_tok2vec).from_bytes(trained_bytes)
+    assert sum(len(nlp(text).ents) for text in TEXTS) >= 10
+    return nlp
 
 
 @pytest.fixture

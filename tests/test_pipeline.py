@@ -6,7 +6,6 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 import safetensors.torch
 import spacy
 import torch
-from conftest import LABELS, SOURCE, initialize, learn, make_nlp, read_tagged, to_examples
+from conftest import LABELS, SOURCE, TEXTS, initialize, learn, make_nlp, read_tagged, scored, to_examples, weights
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
@@ -22,28 +21,12 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from spacy_prokd.corpus.readers import create_corpus
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.labels import tags_of
-from spacy_prokd.soft_labels import get_soft_labels, label_corpus, set_soft_labels
-
-TEXTS = [" ".join(read_tagged(text)[0]) for text in SOURCE]
-STUDENT = {"@misc": "spacy-prokd.Student.v1", "beta": 0.1}  # so little of it that tiny prototypes cannot collapse
 
 
 def found(doc: Doc) -> list[tuple[int, int, str]]:
     return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-
-
-def scored(doc: Doc) -> list[tuple]:
-    """Spans of the group with their scores; these compare as equal in any batch (padding moves the last digits)."""
-    group = doc.spans["prokd"]
-    spans = [(span.start, span.end, span.label_) for span in group]
-    return [(*span, pytest.approx(score, abs=1e-4)) for span, score in zip(spans, group.attrs["scores"], strict=True)]
-
-
-def weights(nlp: Language) -> bytes:
-    return nlp.get_pipe("prokd_ner").model.to_bytes()
 
 
 def random_docs(nlp: Language) -> list[Doc]:
@@ -54,23 +37,6 @@ def random_docs(nlp: Language) -> list[Doc]:
 def slot(request, tiny_transformer, small_tok2vec, tiny_encoder) -> tuple[dict, Path | None]:
     """What may be in the tok2vec slot, and where its weights come from."""
     return (tiny_transformer, tiny_encoder) if request.param == "transformer" else (small_tok2vec, None)
-
-
-@pytest.fixture(scope="module")
-def trained_bytes(small_tok2vec) -> bytes:
-    nlp = make_nlp(small_tok2vec)
-    docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
-    initialize(nlp, to_examples(docs))
-    learn(nlp, to_examples(docs), steps=40)
-    return nlp.to_bytes()
-
-
-@pytest.fixture
-def trained(trained_bytes, small_tok2vec) -> Language:
-    """A pipeline that knows the eight sentences by heart."""
-    nlp = make_nlp(small_tok2vec).from_bytes(trained_bytes)
-    assert sum(len(nlp(text).ents) for text in TEXTS) >= 10
-    return nlp
 
 
 # --- learning and saving
@@ -558,69 +524,6 @@ def test_a_seed_decides_every_weight(slot, source_examples):
     assert train(1) != train(2)
 
 
-# --- teacher and student
-
-
-@pytest.fixture
-def soft(trained, corpus, tmp_path) -> Iterator[tuple[Path, Path]]:
-    """A saved teacher, and the folder of its soft labels."""
-    teacher, labelled = tmp_path / "teacher", tmp_path / "soft"
-    trained.to_disk(teacher)
-    assert label_corpus([teacher], corpus / "target.spacy", labelled) == 8
-    yield teacher, labelled
-
-
-def train_student(tok2vec: dict, teacher: Path, examples: list[Example], **arguments: object) -> Language:
-    nlp = make_nlp(tok2vec, objective=STUDENT)
-    initialize(nlp, examples, **{"labels": LABELS, "start_from": str(teacher), "epochs": 2, **arguments})
-    assert weights(nlp) == weights(spacy.load(teacher)), "it starts as its teacher"
-    for _epoch in range(2):
-        losses = learn(nlp, examples, steps=1)
-    assert losses["prokd_ner.self_training"] > 0.0, "the second epoch trains on its own labels"
-    return nlp
-
-
-def read_soft(folder: Path) -> list[Example]:
-    return list(create_corpus(path=folder)(spacy.blank("xx")))
-
-
-def test_from_teacher_to_student(soft, trained, small_tok2vec, corpus, tmp_path):
-    teacher, labelled = soft
-    examples = read_soft(labelled)
-    expected = trained.get_pipe("prokd_ner").predict([example.predicted for example in examples])
-    for example, p in zip(examples, expected, strict=True):
-        np.testing.assert_allclose(get_soft_labels(example.reference, 7), p, atol=1e-3)
-    nlp = train_student(small_tok2vec, teacher, examples)
-    assert weights(nlp) != weights(trained)
-    nlp.to_disk(tmp_path / "student")
-    for path in (teacher, labelled, corpus):
-        path.rename(path.with_name(f"gone-{path.name}"))
-    again = spacy.load(tmp_path / "student")
-    assert [scored(doc) for doc in again.pipe(TEXTS)] == [scored(doc) for doc in nlp.pipe(TEXTS)]
-
-
-def test_labels_on_target_text_never_change_anything(soft, small_tok2vec):
-    teacher, labelled = soft
-    plain, wrong, other = read_soft(labelled), read_soft(labelled), read_soft(labelled)
-    for example in wrong:
-        example.reference.ents = [Span(example.reference, 0, 1, label="PER")]
-    for example in other:
-        example.reference.ents = [Span(example.reference, 1, 3, label="LOC")]
-    weights_of_each = [weights(train_student(small_tok2vec, teacher, examples)) for examples in (plain, wrong, other)]
-    assert weights_of_each[0] == weights_of_each[1] == weights_of_each[2]
-
-
-def test_a_student_has_its_own_dropout_and_its_teachers_classifier(soft, trained, small_tok2vec):
-    teacher, labelled = soft
-    nlp = spacy.blank("xx")
-    model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.4, "tok2vec": small_tok2vec}
-    nlp.add_pipe("prokd_ner", config={"model": model, "objective": STUDENT})
-    initialize(nlp, read_soft(labelled), labels=LABELS, start_from=str(teacher))
-    head = nlp.get_pipe("prokd_ner").model.get_ref("head").shims[0].module
-    assert head.dropout.p == 0.4 and head.config["dropout"] == 0.4
-    assert [scored(doc) for doc in nlp.pipe(TEXTS)] == [scored(doc) for doc in trained.pipe(TEXTS)]
-
-
 def test_initialize_draws_every_weight_anew(slot, source_examples):
     tok2vec, encoder = slot
     nlp = make_nlp(tok2vec)
@@ -629,53 +532,3 @@ def test_initialize_draws_every_weight_anew(slot, source_examples):
     learn(nlp, source_examples, steps=2)
     initialize(nlp, source_examples, encoder)
     assert weights(nlp) == first
-
-
-def test_labels_on_aligned_target_text_are_left_out_when_it_is_read(corpus, source_docs):
-    labelled = [
-        example.reference
-        for example in create_corpus(path=corpus / "source.spacy", unlabelled=corpus / "source.spacy")(
-            spacy.blank("xx")
-        )
-    ]
-    assert [doc.has_annotation("ENT_IOB") for doc in labelled] == [True] * 8 + [False] * 8
-
-
-def test_a_student_with_other_labels_than_its_teacher_is_an_error(soft, small_tok2vec):
-    teacher, labelled = soft
-    with pytest.raises(ProKDError, match="was trained on LOC, ORG, PER, the corpus has LOC, PER"):
-        train_student(small_tok2vec, teacher, read_soft(labelled), labels=["LOC", "PER"])
-
-
-def test_soft_labels_of_a_teacher_with_other_labels_are_an_error(small_tok2vec, target_examples):
-    nlp = make_nlp(small_tok2vec, objective=STUDENT)
-    for example in target_examples:
-        set_soft_labels(example.reference, np.full((len(example.reference), 5), 0.2, dtype=np.float32))
-    initialize(nlp, target_examples, labels=LABELS)
-    with pytest.raises(ProKDError, match="labelled by a teacher with other labels"):
-        nlp.update(target_examples)
-
-
-def test_a_student_needs_soft_labels(small_tok2vec, target_examples):
-    nlp = make_nlp(small_tok2vec, objective=STUDENT)
-    initialize(nlp, target_examples, labels=LABELS)
-    with pytest.raises(ProKDError, match="run `spacy-prokd label`"):
-        nlp.update(target_examples)
-
-
-def test_a_teacher_that_is_not_there_is_an_error(small_tok2vec, target_examples, tmp_path):
-    nlp = make_nlp(small_tok2vec, objective=STUDENT)
-    with pytest.raises(ProKDError, match="train the teacher first"):
-        initialize(nlp, target_examples, labels=LABELS, start_from=str(tmp_path / "nowhere"))
-
-
-def test_several_teachers_are_averaged(trained, source_examples, corpus, small_tok2vec, tmp_path):
-    trained.to_disk(tmp_path / "one")
-    learn(trained, source_examples, steps=3, rate=0.1)
-    trained.to_disk(tmp_path / "two")
-    for name, teachers in {"a": ["one"], "b": ["two"], "both": ["one", "two"]}.items():
-        label_corpus([tmp_path / teacher for teacher in teachers], corpus / "target.spacy", tmp_path / name)
-    a, b, both = ([get_soft_labels(e.reference, 7) for e in read_soft(tmp_path / name)] for name in ("a", "b", "both"))
-    for p_a, p_b, p in zip(a, b, both, strict=True):
-        assert not np.allclose(p_a, p_b, atol=1e-3)
-        np.testing.assert_allclose(p, (p_a + p_b) / 2, atol=1e-3)
