@@ -6,6 +6,7 @@ works do with doubtful labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -81,7 +82,9 @@ def trusted(found: PseudoLabels, confidence: float, class_share: float) -> Tenso
     if class_share < 1.0:
         for label in found.labels.unique():
             of_class = found.labels == label
-            counts &= ~of_class | (found.sureness >= torch.quantile(found.sureness[of_class], 1.0 - class_share))
+            sureness = found.sureness[of_class]
+            first = math.ceil((1.0 - class_share) * (len(sureness) - 1))  # of those that count, the surest last
+            counts &= ~of_class | (found.sureness >= sureness.kthvalue(first + 1).values)
     return counts
 
 

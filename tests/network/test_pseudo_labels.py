@@ -54,6 +54,14 @@ def test_a_share_of_each_class_counts_the_surest_first():
     assert trusted(FOUND, 0.0, class_share=0.0).tolist() == [1, 0, 0, 0, 0, 1]
 
 
+def test_a_share_of_more_words_than_torch_has_quantiles_for():
+    n = 2**24 + 1
+    sureness = torch.arange(n, dtype=torch.float64).div(n)
+    nothing = torch.zeros(n, dtype=torch.int8)
+    many = FOUND._replace(labels=nothing, sureness=sureness)
+    assert int(trusted(many, 0.0, class_share=0.25).sum()) == n // 4 + 1
+
+
 def test_both_bounds_hold_together():
     assert trusted(FOUND, 0.7, class_share=0.5).tolist() == [1, 1, 0, 0, 0, 1]
 
