@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import spacy
+from spacy.util import minibatch
+from spacy.vocab import Vocab
 
 from .architectures import encoder_nodes
 from .corpus.docbins import read_docs
 from .errors import ProKDError
+from .network.pieces import WordPieces
 from .network.vocabulary import can_trim, choose_pieces, count_pieces, trim_vocabulary
 from .pipeline import ProKDNer
 from .shims import save_weights, weights_apart
 from .units import to_units
+
+_TEXTS_AT_A_TIME = 1000
 
 
 def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
@@ -31,7 +37,6 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
             "Convert the corpus again, or keep all pieces with --vocabulary-size 0."
         )
     nlp = spacy.load(pipeline)
-    docs = list(read_docs(texts, nlp.vocab))
     sizes: dict[str, int] = {}
     for name, pipe in nlp.pipeline:
         if not isinstance(pipe, ProKDNer):
@@ -39,7 +44,7 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
         for node in encoder_nodes(pipe.model):
             encoder = node.shims[0].module
             if can_trim(encoder):
-                words = ([word.text for word in doc] for doc in to_units(docs, encoder.pieces).docs)
+                words = _read_words(texts, nlp.vocab, encoder.pieces)
                 kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
                 node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}
@@ -47,3 +52,10 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
             pipe.model.to_disk(pipeline / name / "model")
         save_weights(pipe.model, pipeline / name, small=True)
     return sizes
+
+
+def _read_words(texts: Path, vocab: Vocab, pieces: WordPieces) -> Iterator[list[str]]:
+    """The words of each text as the encoder reads them, some texts at a time."""
+    for docs in minibatch(read_docs(texts, vocab), _TEXTS_AT_A_TIME):
+        for doc in to_units(docs, pieces).docs:
+            yield [word.text for word in doc]
