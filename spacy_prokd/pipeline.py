@@ -27,10 +27,11 @@ from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, k
 from .decoding import decode, fit_to_words
 from .errors import ProKDError
 from .labels import tags_of
-from .objectives import Batch, Objective, Progress
+from .objectives import Batch, Objective, Progress, Student
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels, get_vectors
+from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
 
@@ -115,7 +116,7 @@ class ProKDNer(TrainablePipe):
         self.name = name
         self.objective = objective
         self.scorer = make_entity_scorer() if scorer is None else scorer
-        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold}
+        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold, "joining": []}
         self._training = _Training()
         self._epochs = 1
         self._examples_an_epoch: float = math.inf
@@ -180,11 +181,13 @@ class ProKDNer(TrainablePipe):
             get_examples = partial(corpus, nlp)
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
+        joins = JoinCounts()
         n_examples = 0
         sample: list[Doc] = []
         for example in get_examples():
             n_examples += 1
             found.update(span.label_ for span in example.reference.ents)
+            joins.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)
         self.cfg["labels"] = sorted(labels or found or self.labels)
@@ -201,6 +204,8 @@ class ProKDNer(TrainablePipe):
             # all there is: initialising the model after it would draw the weights of Thinc's own layers anew
             self._load_weights(Path(start_from))
         else:
+            # of soft labels there is nothing to count, whatever else stands on the target text
+            self.cfg["joining"] = [] if isinstance(self.objective, Student) else joins.joining()
             if encoder is not None:
                 encoder(self.model)
             self.model.initialize(X=sample)
@@ -216,12 +221,14 @@ class ProKDNer(TrainablePipe):
         folder = pipeline / self.name
         if not (folder / "cfg").is_file():
             raise ProKDError(f"{pipeline} is no trained pipeline with a '{self.name}': train the teacher first.")
-        labels = json.loads((folder / "cfg").read_text(encoding="utf8"))["labels"]
+        cfg = json.loads((folder / "cfg").read_text(encoding="utf8"))
+        labels = cfg["labels"]
         if labels != list(self.labels):
             raise ProKDError(
                 f"The labels differ: {pipeline} was trained on {', '.join(labels)}, the corpus has "
                 f"{', '.join(self.labels)}. Convert and label again, or train a new teacher."
             )
+        self.cfg["joining"] = cfg.get("joining", [])
         self.model.from_disk(folder / "model")
         load_weights(self.model, folder)
 
@@ -263,11 +270,13 @@ class ProKDNer(TrainablePipe):
         """Decode the probabilities of `predict` and set the entities and their scores."""
         docs = list(docs)
         decoded = decode(predicted, self.labels, threshold=self.cfg["threshold"])
+        joining = frozenset(self.cfg["joining"])
         for doc, scored in zip(docs, decoded):
             preset = list(doc.ents)
+            words = [word.text for word in doc] if scored else []
             taken = {i for span in preset for i in range(span.start, span.end)}
             spans, scores = [], []
-            for start, end, label, score in fit_to_words(scored, [word.text for word in doc]) if scored else ():
+            for start, end, label, score in fit_to_words(join_spans(scored, words, joining), words):
                 if start < end and taken.isdisjoint(range(start, end)):
                     spans.append(Span(doc, start, end, label=label))
                     scores.append(score)

@@ -191,6 +191,10 @@ def learn(nlp: Language, examples: list[Example], steps: int = 30, rate: float =
     return losses
 
 
+def found(doc: Doc) -> list[tuple[int, int, str]]:
+    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+
+
 def scored(doc: Doc) -> list[tuple]:
     """Spans of the group with their scores; these compare as equal in any batch (padding moves the last digits)."""
     group = doc.spans["prokd"]

@@ -13,7 +13,19 @@ import pytest
 import safetensors.torch
 import spacy
 import torch
-from conftest import LABELS, SOURCE, TEXTS, initialize, learn, make_nlp, read_tagged, scored, to_examples, weights
+from conftest import (
+    LABELS,
+    SOURCE,
+    TEXTS,
+    found,
+    initialize,
+    learn,
+    make_nlp,
+    read_tagged,
+    scored,
+    to_examples,
+    weights,
+)
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
@@ -23,10 +35,6 @@ from thinc.api import Adam
 
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.labels import tags_of
-
-
-def found(doc: Doc) -> list[tuple[int, int, str]]:
-    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
 
 
 def random_docs(nlp: Language) -> list[Doc]:

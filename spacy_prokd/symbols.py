@@ -1,0 +1,60 @@
+"""Symbols that join entities: whether "Springfield ( Illinois )" is one or two is a habit of a corpus, not a language.
+
+A model that learned it from one language often forgets it in another. The symbols are the same in both, so the
+habit is counted in the source language's labels, and kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from spacy.tokens import Doc
+
+from .decoding import ScoredSpan
+
+_ENOUGH = 20  # places, to speak of a habit
+_MOST = 0.75  # of a symbol's places
+
+
+class JoinCounts:
+    """How often each symbol stands between two words of entities, and how often all three are one entity."""
+
+    def __init__(self) -> None:
+        self._places: Counter[str] = Counter()
+        self._joined: Counter[str] = Counter()
+
+    def add(self, doc: Doc) -> None:
+        """Count the symbols of a labelled Doc."""
+        inside = [tag in ("B", "I") for tag in (word.ent_iob_ for word in doc)]
+        for i in range(1, len(doc) - 1):
+            if inside[i - 1] and inside[i + 1] and is_symbol(doc[i].text):
+                self._places[doc[i].text] += 1
+                self._joined[doc[i].text] += doc[i].ent_iob_ == "I" and doc[i + 1].ent_iob_ == "I"
+
+    def joining(self) -> list[str]:
+        """The symbols that nearly always join what is on both sides, sorted."""
+        return sorted(s for s, n in self._places.items() if n >= _ENOUGH and self._joined[s] >= _MOST * n)
+
+
+def is_symbol(word: str) -> bool:
+    """Whether a word has neither letters nor digits."""
+    return not any(character.isalnum() for character in word)
+
+
+def join_spans(spans: Iterable[ScoredSpan], words: Sequence[str], joining: Collection[str]) -> list[ScoredSpan]:
+    """Make one entity of two that a joining symbol alone stands between, of the first one's label and the lower score.
+
+    spans (Iterable[ScoredSpan]): In order.
+    words (Sequence[str]): Of their text.
+    joining (Collection[str]): The symbols.
+    RETURNS (list[ScoredSpan]): The spans, in order.
+    """
+    joined: list[ScoredSpan] = []
+    for span in spans:
+        last = joined[-1] if joined else None
+        if last and span.start == last.end + 1 and words[last.end] in joining:
+            joined[-1] = last._replace(end=span.end, score=min(last.score, span.score))
+        else:
+            joined.append(span)
+    return joined

@@ -1,0 +1,122 @@
+"""Symbols that join entities: counted in the source language, and kept in the target's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spacy
+from conftest import LABELS, found, initialize, make_nlp, read_tagged, to_examples
+from spacy.tokens import Doc
+
+from spacy_prokd.decoding import ScoredSpan
+from spacy_prokd.labels import tags_of
+from spacy_prokd.symbols import JoinCounts, is_symbol, join_spans
+
+ONE = "Springfield/B-LOC (/I-LOC Illinois/I-LOC )/I-LOC grew ."
+TWO = "Springfield/B-LOC (/O Lincoln/B-PER )/O grew ."
+TOUCHING = "Springfield/B-LOC (/B-LOC Illinois/I-LOC ."
+OUTSIDE = "Springfield/B-LOC (/O then small ) grew ."
+
+
+def docs_of(nlp, *texts: str) -> list[Doc]:
+    return [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, texts)]
+
+
+def count(*texts: str) -> list[str]:
+    counts = JoinCounts()
+    for doc in docs_of(spacy.blank("xx"), *texts):
+        counts.add(doc)
+    return counts.joining()
+
+
+def test_a_symbol_joins_where_it_does_so_in_three_places_of_four():
+    assert count(*15 * [ONE], *5 * [TWO]) == ["("]
+    assert count(*14 * [ONE], *6 * [TWO]) == []
+
+
+def test_a_few_places_are_no_habit():
+    assert count(*19 * [ONE]) == []
+    assert count(*20 * [ONE]) == ["("]
+
+
+def test_an_entity_that_begins_at_the_symbol_is_another():
+    assert count(*15 * [ONE], *5 * [TOUCHING]) == ["("]
+    assert count(*15 * [ONE], *6 * [TOUCHING]) == []
+
+
+def test_a_symbol_with_an_entity_on_one_side_alone_says_nothing():
+    assert count(*20 * [ONE], *20 * [OUTSIDE]) == ["("]
+
+
+def test_words_do_not_join():
+    assert count(*20 * ["Trinidad/B-LOC and/I-LOC Tobago/I-LOC ."]) == []
+
+
+def test_a_text_that_ends_with_a_symbol():
+    assert count(*20 * [ONE], "(", "(/B-LOC", "") == ["("]
+
+
+@pytest.mark.parametrize(("word", "expected"), [("(", True), ("``", True), ("،", True), ("A", False), ("-3", False)])
+def test_a_symbol_has_no_letters_and_no_digits(word, expected):
+    assert is_symbol(word) is expected
+
+
+def spans(*given: tuple[int, int, str, float]) -> list[ScoredSpan]:
+    return [ScoredSpan(*each) for each in given]
+
+
+def test_spans_around_a_joining_symbol_become_one_of_the_first_label_and_the_lower_score():
+    words = ["A", "(", "B", ")", "C"]
+    assert join_spans(spans((0, 1, "LOC", 0.9), (2, 3, "PER", 0.4)), words, {"("}) == spans((0, 3, "LOC", 0.4))
+    assert join_spans(spans((0, 1, "LOC", 0.2), (2, 3, "LOC", 0.4)), words, {"("}) == spans((0, 3, "LOC", 0.2))
+
+
+def test_three_spans_become_one():
+    words = ["A", "-", "B", "-", "C"]
+    three = spans((0, 1, "LOC", 0.9), (2, 3, "LOC", 0.8), (4, 5, "LOC", 0.7))
+    assert join_spans(three, words, {"-"}) == spans((0, 5, "LOC", 0.7))
+
+
+def test_other_spans_stay():
+    words = ["A", "(", "(", "B", ",", "C", "D"]
+    apart = spans((0, 1, "LOC", 0.9), (3, 4, "LOC", 0.8), (5, 6, "LOC", 0.7), (6, 7, "LOC", 0.7))
+    assert join_spans(apart, words, {"("}) == apart
+    assert join_spans([], words, {"("}) == []
+
+
+def tag(nlp, text: str) -> list[tuple[int, int, str]]:
+    """The entities that a pipe finds which is sure of these tags."""
+    words, tags = read_tagged(text)
+    doc, pipe = Doc(nlp.vocab, words=words), nlp.get_pipe("prokd_ner")
+    p = np.zeros((len(doc), len(pipe.tags)), dtype=np.float32)
+    p[range(len(doc)), [tags_of(LABELS).index(tag) for tag in tags]] = 1.0
+    pipe.set_annotations([doc], [p])
+    return found(doc)
+
+
+@pytest.fixture
+def source(nlp) -> list[Doc]:
+    return docs_of(nlp, *20 * [ONE], "Lincoln/B-PER of/O Siemens/B-ORG .")
+
+
+TARGET = "Uruk/B-LOC (/O Irak/B-LOC )/O ."
+
+
+def test_a_teachers_habit_is_its_students(source, small_tok2vec, tmp_path):
+    teacher = make_nlp(small_tok2vec)
+    assert tag(initialize(teacher, to_examples(source)), TARGET) == [(0, 4, "LOC")]
+    teacher.to_disk(tmp_path / "teacher")
+    assert tag(spacy.load(tmp_path / "teacher"), TARGET) == [(0, 4, "LOC")]
+    student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+    unlabelled = to_examples(docs_of(student, *20 * ["Uruk ( Irak ) ."]))
+    initialize(student, unlabelled, labels=LABELS, start_from=str(tmp_path / "teacher"))
+    assert tag(student, TARGET) == [(0, 4, "LOC")]
+
+
+def test_labels_on_target_text_make_no_habit(source, small_tok2vec):
+    student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+    assert tag(initialize(student, to_examples(source), labels=LABELS), TARGET) == [(0, 1, "LOC"), (2, 3, "LOC")]
+
+
+def test_without_the_habit_they_are_two(source_docs, small_tok2vec):
+    assert tag(initialize(make_nlp(small_tok2vec), to_examples(source_docs)), TARGET) == [(0, 1, "LOC"), (2, 3, "LOC")]
