@@ -18,23 +18,27 @@ _MOST = 0.75  # of a symbol's places
 
 
 class JoinCounts:
-    """How often each symbol stands between two words of entities, and how often all three are one entity."""
+    """Habits of a labelled corpus.
+
+    places (Counter[str]): How often each symbol stands between two words of entities.
+    joined (Counter[str]): How often all three are one entity.
+    """
 
     def __init__(self) -> None:
-        self._places: Counter[str] = Counter()
-        self._joined: Counter[str] = Counter()
+        self.places: Counter[str] = Counter()
+        self.joined: Counter[str] = Counter()
 
     def add(self, doc: Doc) -> None:
         """Count the symbols of a labelled Doc."""
         inside = [tag in ("B", "I") for tag in (word.ent_iob_ for word in doc)]
         for i in range(1, len(doc) - 1):
             if inside[i - 1] and inside[i + 1] and is_symbol(doc[i].text):
-                self._places[doc[i].text] += 1
-                self._joined[doc[i].text] += doc[i].ent_iob_ == "I" and doc[i + 1].ent_iob_ == "I"
+                self.places[doc[i].text] += 1
+                self.joined[doc[i].text] += doc[i].ent_iob_ == "I" and doc[i + 1].ent_iob_ == "I"
 
     def joining(self) -> list[str]:
         """The symbols that nearly always join what is on both sides, sorted."""
-        return sorted(s for s, n in self._places.items() if n >= _ENOUGH and self._joined[s] >= _MOST * n)
+        return sorted(s for s, n in self.places.items() if n >= _ENOUGH and self.joined[s] >= _MOST * n)
 
 
 def is_symbol(word: str) -> bool:
