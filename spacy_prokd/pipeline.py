@@ -98,7 +98,8 @@ class ProKDNer(TrainablePipe):
     """Named entity recognizer over BIO tags; teacher and student are both this pipe.
 
     Entities are in `doc.ents`, and with their probabilities in `doc.spans["prokd"]` and `Span._.score`.
-    Entities that are on the Doc already stay; found ones that overlap them are left out.
+    Entities that are on the Doc already stay; found ones that overlap them are left out. Two that a symbol stands
+    between are one where the labels of the source language made them one, see `symbols`.
     """
 
     def __init__(
