@@ -27,7 +27,7 @@ from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, k
 from .decoding import decode, fit_to_words
 from .errors import ProKDError
 from .labels import tags_of
-from .objectives import Batch, Objective, Progress, Student
+from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels, get_vectors
@@ -188,10 +188,12 @@ class ProKDNer(TrainablePipe):
         for example in get_examples():
             n_examples += 1
             found.update(span.label_ for span in example.reference.ents)
-            joins.add(example.reference)
+            if not self.objective.needs_soft_labels:  # there, labels would be those of target text
+                joins.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)
         self.cfg["labels"] = sorted(labels or found or self.labels)
+        self.cfg["joining"] = joins.joining()
         if not self.labels:
             raise ProKDError(
                 "No entity labels: the training corpus has no labelled entity and none were given under "
@@ -205,8 +207,6 @@ class ProKDNer(TrainablePipe):
             # all there is: initialising the model after it would draw the weights of Thinc's own layers anew
             self._load_weights(Path(start_from))
         else:
-            # of soft labels there is nothing to count, whatever else stands on the target text
-            self.cfg["joining"] = [] if isinstance(self.objective, Student) else joins.joining()
             if encoder is not None:
                 encoder(self.model)
             self.model.initialize(X=sample)

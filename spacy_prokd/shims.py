@@ -127,12 +127,12 @@ class TorchShim(Shim):
 
     def _average(self, optimizer: Optimizer) -> None:
         """Add the parameters to their mean: polynomial-decay averaging (Shamir and Zhang 2013) with η = 1."""
-        parameters = self._trainable()
-        for key, p in parameters.items():
-            optimizer.nr_update[key] += 1
-            optimizer.averages.setdefault(key, p.clone())
-        t = optimizer.nr_update[next(iter(parameters))]
-        torch._foreach_lerp_([optimizer.averages[key] for key in parameters], list(parameters.values()), 2 / (t + 1))
+        parameters, steps = self._trainable(), (f"torch{self.id}", "steps")
+        optimizer.nr_update[steps] += 1
+        if optimizer.nr_update[steps] == 1:
+            optimizer.averages.update({key: p.clone() for key, p in parameters.items()})
+        means = [optimizer.averages[key] for key in parameters]
+        torch._foreach_lerp_(means, list(parameters.values()), 2 / (optimizer.nr_update[steps] + 1))
 
     def _trainable(self) -> dict[tuple[str, str], Tensor]:
         """The module's trainable parameters, by their keys in an optimizer."""

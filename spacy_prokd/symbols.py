@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 
 from .decoding import ScoredSpan
 
+_ENTITY = ("B", "I")
 _ENOUGH = 20  # places, to speak of a habit
 _MOST = 0.75  # of a symbol's places
 
@@ -30,11 +31,11 @@ class JoinCounts:
 
     def add(self, doc: Doc) -> None:
         """Count the symbols of a labelled Doc."""
-        inside = [tag in ("B", "I") for tag in (word.ent_iob_ for word in doc)]
-        for i in range(1, len(doc) - 1):
-            if inside[i - 1] and inside[i + 1] and is_symbol(doc[i].text):
-                self.places[doc[i].text] += 1
-                self.joined[doc[i].text] += doc[i].ent_iob_ == "I" and doc[i + 1].ent_iob_ == "I"
+        tags = [word.ent_iob_ for word in doc]
+        for word, before, tag, after in zip(doc[1:], tags, tags[1:], tags[2:]):
+            if before in _ENTITY and after in _ENTITY and is_symbol(word.text):
+                self.places[word.text] += 1
+                self.joined[word.text] += tag == after == "I"
 
     def joining(self) -> list[str]:
         """The symbols that nearly always join what is on both sides, sorted."""

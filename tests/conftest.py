@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -17,6 +18,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
+from spacy.vocab import Vocab
 from thinc.api import Adam
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -60,6 +62,11 @@ def read_tagged(text: str) -> tuple[list[str], list[str]]:
     """Words and tags of one line of SOURCE."""
     pairs = [word.rpartition("/")[::2] if "/" in word else (word, "O") for word in text.split()]
     return [word for word, _tag in pairs], [tag for _word, tag in pairs]
+
+
+def make_docs(vocab: Vocab, texts: Sequence[str]) -> list[Doc]:
+    """Labelled Docs of words with tags."""
+    return [Doc(vocab, words=words, ents=tags) for words, tags in map(read_tagged, texts)]
 
 
 TEXTS = [" ".join(read_tagged(text)[0]) for text in SOURCE]
@@ -146,8 +153,7 @@ def nlp():
 @pytest.fixture
 def source_docs(nlp) -> list[Doc]:
     """Eight labelled English sentences."""
-    tagged = [read_tagged(text) for text in SOURCE]
-    return [Doc(nlp.vocab, words=words, ents=tags) for words, tags in tagged]
+    return make_docs(nlp.vocab, SOURCE)
 
 
 @pytest.fixture
@@ -200,6 +206,15 @@ def scored(doc: Doc) -> list[tuple]:
     group = doc.spans["prokd"]
     spans = [(span.start, span.end, span.label_) for span in group]
     return [(*span, pytest.approx(score, abs=1e-4)) for span, score in zip(spans, group.attrs["scores"], strict=True)]
+
+
+def set_sure(nlp: Language, words: Sequence[str], tags: Sequence[str]) -> Doc:
+    """A Doc as a pipe annotates it that is sure of these tags."""
+    doc, pipe = Doc(nlp.vocab, words=words), nlp.get_pipe("prokd_ner")
+    p = np.zeros((len(doc), len(pipe.tags)), dtype=np.float32)
+    p[range(len(doc)), [pipe.tags.index(tag) for tag in tags]] = 1.0
+    pipe.set_annotations([doc], [p])
+    return doc
 
 
 def weights(nlp: Language) -> bytes:
@@ -258,7 +273,7 @@ def tiny_transformer() -> dict:
 @pytest.fixture(scope="module")
 def trained_bytes(small_tok2vec) -> bytes:
     nlp = make_nlp(small_tok2vec)
-    docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
+    docs = make_docs(nlp.vocab, SOURCE)
     initialize(nlp, to_examples(docs))
     learn(nlp, to_examples(docs), steps=40)
     return nlp.to_bytes()

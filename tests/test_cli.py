@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
-from conftest import LABELS, SOURCE, TARGET, read_tagged, to_examples
+from conftest import LABELS, SOURCE, TARGET, make_docs, read_tagged, to_examples
 from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
@@ -51,7 +51,7 @@ def saved(small_tok2vec, tmp_path_factory) -> Path:
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": small_tok2vec}
     nlp.add_pipe("prokd_ner", config={"model": model})
-    examples = to_examples([Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)])
+    examples = to_examples(make_docs(nlp.vocab, SOURCE))
     nlp.initialize(lambda: examples)
     sgd = Adam(0.01, L2=0.0)
     for _ in range(30):

@@ -23,6 +23,7 @@ from conftest import (
     make_nlp,
     read_tagged,
     scored,
+    set_sure,
     to_examples,
     weights,
 )
@@ -441,12 +442,7 @@ def test_find_threshold_of_spacy_works(trained, corpus, tmp_path):
 
 def test_no_entity_begins_or_ends_in_white_space(trained):
     words = [" ", "Angela", "\n", "Merkel", "  ", "\t", "\n\n", "Paris"]
-    doc = Doc(trained.vocab, words=words)
-    pipe = trained.get_pipe("prokd_ner")
-    p = np.zeros((len(words), len(pipe.tags)), dtype=np.float32)
-    tags = ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC"]
-    p[range(len(words)), [tags_of(LABELS).index(tag) for tag in tags]] = 1.0
-    pipe.set_annotations([doc], [p])
+    doc = set_sure(trained, words, ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC"])
     assert found(doc) == [(1, 4, "PER"), (7, 8, "LOC")]
     assert scored(doc) == [(1, 4, "PER", 1.0), (7, 8, "LOC", 1.0)]
 
@@ -462,12 +458,7 @@ def test_no_entity_begins_or_ends_in_white_space(trained):
     ],
 )
 def test_an_entity_that_opens_a_bracket_closes_it(trained, words, tags, expected):
-    doc = Doc(trained.vocab, words=words.split())
-    pipe = trained.get_pipe("prokd_ner")
-    p = np.zeros((len(doc), len(pipe.tags)), dtype=np.float32)
-    p[range(len(doc)), [tags_of(LABELS).index(tag) for tag in tags.split()]] = 1.0
-    pipe.set_annotations([doc], [p])
-    assert found(doc) == expected
+    assert found(set_sure(trained, words.split(), tags.split())) == expected
 
 
 # --- losses

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from conftest import LABELS, SOURCE, TARGET, read_tagged, to_examples
+from conftest import LABELS, SOURCE, TARGET, make_docs, to_examples
 from spacy.attrs import ENT_ID, ENT_IOB, ENT_TYPE
 from spacy.tokens import Doc, DocBin
 from thinc.api import fix_random_seed
@@ -33,7 +33,7 @@ def make_teacher(tmp_path_factory, small_tok2vec):
         fix_random_seed(seed)
         nlp = spacy.blank("xx")
         pipe = nlp.add_pipe("prokd_ner", config={"model": {"tok2vec": small_tok2vec}})
-        docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
+        docs = make_docs(nlp.vocab, SOURCE)
         for label in labels or []:
             pipe.add_label(label)
         nlp.initialize(lambda: to_examples(docs if labels is None else [Doc(nlp.vocab, words=["a"])]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import spacy
-from conftest import LABELS, found, initialize, make_nlp, read_tagged, to_examples
+from conftest import LABELS, found, initialize, make_docs, make_nlp, read_tagged, set_sure, to_examples
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from spacy_prokd.decoding import ScoredSpan
-from spacy_prokd.labels import tags_of
 from spacy_prokd.symbols import JoinCounts, is_symbol, join_spans
 
 ONE = "Springfield/B-LOC (/I-LOC Illinois/I-LOC )/I-LOC grew ."
@@ -18,13 +17,9 @@ TOUCHING = "Springfield/B-LOC (/B-LOC Illinois/I-LOC ."
 OUTSIDE = "Springfield/B-LOC (/O then small ) grew ."
 
 
-def docs_of(nlp, *texts: str) -> list[Doc]:
-    return [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, texts)]
-
-
 def count(*texts: str) -> list[str]:
     counts = JoinCounts()
-    for doc in docs_of(spacy.blank("xx"), *texts):
+    for doc in make_docs(Vocab(), texts):
         counts.add(doc)
     return counts.joining()
 
@@ -84,39 +79,30 @@ def test_other_spans_stay():
     assert join_spans([], words, {"("}) == []
 
 
-def tag(nlp, text: str) -> list[tuple[int, int, str]]:
-    """The entities that a pipe finds which is sure of these tags."""
-    words, tags = read_tagged(text)
-    doc, pipe = Doc(nlp.vocab, words=words), nlp.get_pipe("prokd_ner")
-    p = np.zeros((len(doc), len(pipe.tags)), dtype=np.float32)
-    p[range(len(doc)), [tags_of(LABELS).index(tag) for tag in tags]] = 1.0
-    pipe.set_annotations([doc], [p])
-    return found(doc)
-
-
 @pytest.fixture
 def source(nlp) -> list[Doc]:
-    return docs_of(nlp, *20 * [ONE], "Lincoln/B-PER of/O Siemens/B-ORG .")
+    return make_docs(nlp.vocab, [*20 * [ONE], "Lincoln/B-PER of/O Siemens/B-ORG ."])
 
 
-TARGET = "Uruk/B-LOC (/O Irak/B-LOC )/O ."
+TARGET = read_tagged("Uruk/B-LOC (/O Irak/B-LOC )/O .")
+TWO_ENTITIES = [(0, 1, "LOC"), (2, 3, "LOC")]
 
 
 def test_a_teachers_habit_is_its_students(source, small_tok2vec, tmp_path):
     teacher = make_nlp(small_tok2vec)
-    assert tag(initialize(teacher, to_examples(source)), TARGET) == [(0, 4, "LOC")]
+    assert found(set_sure(initialize(teacher, to_examples(source)), *TARGET)) == [(0, 4, "LOC")]
     teacher.to_disk(tmp_path / "teacher")
-    assert tag(spacy.load(tmp_path / "teacher"), TARGET) == [(0, 4, "LOC")]
+    assert found(set_sure(spacy.load(tmp_path / "teacher"), *TARGET)) == [(0, 4, "LOC")]
     student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
-    unlabelled = to_examples(docs_of(student, *20 * ["Uruk ( Irak ) ."]))
+    unlabelled = to_examples(make_docs(student.vocab, 20 * ["Uruk ( Irak ) ."]))
     initialize(student, unlabelled, labels=LABELS, start_from=str(tmp_path / "teacher"))
-    assert tag(student, TARGET) == [(0, 4, "LOC")]
+    assert found(set_sure(student, *TARGET)) == [(0, 4, "LOC")]
 
 
 def test_labels_on_target_text_make_no_habit(source, small_tok2vec):
     student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
-    assert tag(initialize(student, to_examples(source), labels=LABELS), TARGET) == [(0, 1, "LOC"), (2, 3, "LOC")]
+    assert found(set_sure(initialize(student, to_examples(source), labels=LABELS), *TARGET)) == TWO_ENTITIES
 
 
 def test_without_the_habit_they_are_two(source_docs, small_tok2vec):
-    assert tag(initialize(make_nlp(small_tok2vec), to_examples(source_docs)), TARGET) == [(0, 1, "LOC"), (2, 3, "LOC")]
+    assert found(set_sure(initialize(make_nlp(small_tok2vec), to_examples(source_docs)), *TARGET)) == TWO_ENTITIES

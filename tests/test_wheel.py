@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import spacy
-from conftest import SOURCE, read_tagged, to_examples
+from conftest import SOURCE, make_docs, to_examples
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
@@ -65,7 +65,7 @@ def built(tmp_path_factory, tiny_encoder, tiny_transformer) -> tuple[Path, list]
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "dropout": 0.0, "tok2vec": tiny_transformer}
     nlp.add_pipe("prokd_ner", config={"model": model})
-    docs = [Doc(nlp.vocab, words=words, ents=tags) for words, tags in map(read_tagged, SOURCE)]
+    docs = make_docs(nlp.vocab, SOURCE)
     examples = to_examples(docs)
     nlp.config["paths"]["encoder"] = str(encoder)
     nlp.config["initialize"]["components"]["prokd_ner"] = {
