@@ -1,7 +1,8 @@
 """Symbols that join entities: whether "Springfield ( Illinois )" is one or two is a habit of a corpus, not a language.
 
 A model that learned it from one language often forgets it in another. The symbols are the same in both, so the
-habit is counted in the source language's labels, and kept.
+habit is counted in the source language's labels, and kept. Of one symbol no source tells: in scripts without spaces a
+point or a hyphen stands where "Kobe Bryant" has its space, "科比·布莱恩特", and the name is one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Collection, Iterable, Sequence
 from spacy.tokens import Doc
 
 from .decoding import ScoredSpan
+from .units import is_spaceless
 
 _ENTITY = ("B", "I")
 _ENOUGH = 20  # places, to speak of a habit
 _MOST = 0.75  # of a symbol's places
+_IN_NAMES = frozenset("·‧-")  # between characters of a script without spaces
 
 
 class JoinCounts:
@@ -48,18 +51,25 @@ def is_symbol(word: str) -> bool:
 
 
 def join_spans(spans: Iterable[ScoredSpan], words: Sequence[str], joining: Collection[str]) -> list[ScoredSpan]:
-    """Make one entity of two that a joining symbol alone stands between, of the first one's label and the lower score.
+    """Make one entity of two that a joining symbol alone stands between, of the surer one's label and the lower score.
 
     spans (Iterable[ScoredSpan]): In order.
     words (Sequence[str]): Of their text.
-    joining (Collection[str]): The symbols.
+    joining (Collection[str]): The symbols; beside them, those within names of scripts without spaces.
     RETURNS (list[ScoredSpan]): The spans, in order.
     """
     joined: list[ScoredSpan] = []
     for span in spans:
         last = joined[-1] if joined else None
-        if last and span.start == last.end + 1 and words[last.end] in joining:
-            joined[-1] = last._replace(end=span.end, score=min(last.score, span.score))
+        if last and span.start == last.end + 1 and _joins(words, last.end, joining):
+            surer = max(last, span, key=lambda each: each.score)
+            joined[-1] = ScoredSpan(last.start, span.end, surer.label, min(last.score, span.score))
         else:
             joined.append(span)
     return joined
+
+
+def _joins(words: Sequence[str], place: int, joining: Collection[str]) -> bool:
+    if words[place] in joining:
+        return True
+    return words[place] in _IN_NAMES and is_spaceless(words[place - 1][-1:]) and is_spaceless(words[place + 1][:1])

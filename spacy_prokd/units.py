@@ -83,6 +83,11 @@ def to_words(output: TaggerOutput, units: Units, docs: Sequence[Doc]) -> TaggerO
     return TaggerOutput(output.vectors[unit], logits, lengths)
 
 
+def is_spaceless(character: str) -> bool:
+    """Whether a character is of a script that is written without spaces."""
+    return bool(_SPACELESS.match(character))
+
+
 def _runs(doc: Doc) -> list[tuple[int, int]]:
     """Start and end of the stretches of single characters that may be one piece: of these scripts, digits, or ASCII."""
     runs = []
@@ -98,7 +103,7 @@ def _runs(doc: Doc) -> list[tuple[int, int]]:
 def _kind(word: str) -> str | None:
     if len(word) != 1:
         return None
-    if _SPACELESS.match(word):
+    if is_spaceless(word):
         return "spaceless"
     if word.isascii() and word.isalnum():
         return "digit" if word.isdigit() else "letter"

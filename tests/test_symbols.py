@@ -60,10 +60,19 @@ def spans(*given: tuple[int, int, str, float]) -> list[ScoredSpan]:
     return [ScoredSpan(*each) for each in given]
 
 
-def test_spans_around_a_joining_symbol_become_one_of_the_first_label_and_the_lower_score():
+def test_spans_around_a_joining_symbol_become_one_of_the_surer_label_and_the_lower_score():
     words = ["A", "(", "B", ")", "C"]
     assert join_spans(spans((0, 1, "LOC", 0.9), (2, 3, "PER", 0.4)), words, {"("}) == spans((0, 3, "LOC", 0.4))
-    assert join_spans(spans((0, 1, "LOC", 0.2), (2, 3, "LOC", 0.4)), words, {"("}) == spans((0, 3, "LOC", 0.2))
+    assert join_spans(spans((0, 1, "LOC", 0.2), (2, 3, "PER", 0.4)), words, {"("}) == spans((0, 3, "PER", 0.2))
+
+
+@pytest.mark.parametrize("symbol", ["·", "‧", "-"])
+def test_a_point_or_hyphen_between_characters_of_a_script_without_spaces_is_within_a_name(symbol):
+    parts = spans((0, 2, "PER", 0.9), (3, 5, "LOC", 0.4))
+    assert join_spans(parts, [*"科比", symbol, *"布莱"], ()) == spans((0, 5, "PER", 0.4))
+    assert join_spans(parts, [*"科比", symbol, "A", "B"], ()) == parts
+    assert join_spans(parts, ["A", "B", symbol, *"布莱"], ()) == parts
+    assert join_spans(parts, [*"科比", "、", *"布莱"], ()) == parts
 
 
 def test_three_spans_become_one():
