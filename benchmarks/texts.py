@@ -21,11 +21,19 @@ from spacy_prokd.soft_labels import set_soft_labels
 
 
 def read_train_docs(corpus: Path, lang: str, nlp: Language) -> list[Doc]:
-    """Read the train split of a language, in any format that `spacy-prokd convert` reads or writes."""
+    """Read the train split of a language."""
+    return read_split(corpus, lang, "train", nlp)
+
+
+def read_split(corpus: Path, lang: str, split: str, nlp: Language) -> list[Doc]:
+    """Read a split of a language, in any format that `spacy-prokd convert` reads or writes.
+
+    RAISES (ProKDError): If there is none.
+    """
     folder = corpus / lang
-    path = find_split(folder, "train") if folder.is_dir() else None
+    path = find_split(folder, split) if folder.is_dir() else None
     if path is None:
-        raise ProKDError(f"{folder} has no train file: name a corpus folder (<lang>/train.<ext>) with --corpus.")
+        raise ProKDError(f"{folder} has no {split} file: name a corpus folder (<lang>/{split}.<ext>) with --corpus.")
     contents = read_file(path)
     maker = DocMaker(nlp, path, contents, label_map={}, drop_annotation=False, report=SplitReport(path.name))
     return [doc for doc in map(maker.make, contents.records) if len(doc)]
