@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from spacy.tokens import Doc
 
 from .decoding import ScoredSpan
-from .units import is_spaceless
+from .scripts import is_spaceless
 
 _ENTITY = ("B", "I")
 _ENOUGH = 20  # places, to speak of a habit

@@ -7,7 +7,6 @@ together are cut into its pieces; each piece is read as one word, and all of its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -18,12 +17,7 @@ from spacy.tokens import Doc
 
 from .architectures import TaggerOutput
 from .network.pieces import WordPieces
-
-# Han, Kana, Thai, Lao, Burmese and Khmer
-_SPACELESS = re.compile(
-    "[々\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-    "\u3041-\u30fa\u30fc-\u30ff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]"
-)
+from .scripts import has_spaceless, is_letter
 
 
 class Units(NamedTuple):
@@ -44,7 +38,7 @@ def to_units(docs: Sequence[Doc], pieces: WordPieces | None) -> Units:
     pieces (WordPieces | None): The encoder's; None leaves all as it is.
     """
     firsts = [np.arange(len(doc)) for doc in docs]
-    runs = [_runs(doc) if pieces is not None and _SPACELESS.search(doc.text) else [] for doc in docs]
+    runs = [_runs(doc) if pieces is not None and has_spaceless(doc.text) else [] for doc in docs]
     texts = [doc[start:end] for doc, of_doc in zip(docs, runs) for start, end in of_doc]
     if not texts:
         return Units(list(docs), firsts)
@@ -54,7 +48,8 @@ def to_units(docs: Sequence[Doc], pieces: WordPieces | None) -> Units:
         inside = np.zeros(len(doc), dtype=bool)
         for start, end in of_doc:
             inside[start:end] = True
-            inside[start + np.array(next(cuts))] = False
+            ends = np.cumsum([len(word) for word in doc[start:end]])
+            inside[start + np.searchsorted(ends, next(cuts), side="right")] = False
         if inside.any():
             firsts[i] = np.flatnonzero(~inside)
             doc = _join(doc, firsts[i])
@@ -83,13 +78,8 @@ def to_words(output: TaggerOutput, units: Units, docs: Sequence[Doc]) -> TaggerO
     return TaggerOutput(output.vectors[unit], logits, lengths)
 
 
-def is_spaceless(character: str) -> bool:
-    """Whether a character is of a script that is written without spaces."""
-    return bool(_SPACELESS.match(character))
-
-
 def _runs(doc: Doc) -> list[tuple[int, int]]:
-    """Start and end of the stretches of single characters that may be one piece: of these scripts, digits, or ASCII."""
+    """Start and end of the stretches of single letters that may be one piece: of these scripts, digits, or ASCII."""
     runs = []
     start = 0
     for kind, words in groupby(doc, lambda word: _kind(word.text)):
@@ -101,11 +91,9 @@ def _runs(doc: Doc) -> list[tuple[int, int]]:
 
 
 def _kind(word: str) -> str | None:
-    if len(word) != 1:
-        return None
-    if is_spaceless(word):
+    if is_letter(word):
         return "spaceless"
-    if word.isascii() and word.isalnum():
+    if len(word) == 1 and word.isascii() and word.isalnum():
         return "digit" if word.isdigit() else "letter"
     return None
 

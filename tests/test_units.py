@@ -54,6 +54,12 @@ def test_digits_and_latin_letters_beside_them_are_joined_too():
     assert words_of(units.docs[0]) == ["2009", "年", "《", "Eternal", "》", "北京"]
 
 
+def test_a_letter_with_its_marks_is_one_word_of_a_piece():
+    _, units = units_of(["ก", "รุ", "ง", "ยู่"], ["が", "\u304b\u3099"])
+    assert words_of(units.docs[0]) == ["กรุง", "ยู่"]
+    assert units.firsts[0].tolist() == [0, 3]
+
+
 @pytest.mark.parametrize(
     "words",
     [

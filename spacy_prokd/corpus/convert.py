@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import spacy
 from spacy.language import Language
 from spacy.tokens import DocBin
 
 from ..errors import ProKDError
 from ..files import atomic_file, sha256
 from ..progress import progress_bar
+from ..tokenizer import blank
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .report import ConvertReport, LanguageReport, SplitReport
@@ -49,13 +49,13 @@ def convert_corpus(
     target_lang (str): The folder of the target language.
     output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
     label_map (LabelMap | None): Labels to rename (`{"LOCATION": "LOC"}`) or to drop (`{"MISC": None}`).
-    nlp (Language | None): Whose tokenizer splits raw text; `spacy.blank("xx")` if None.
+    nlp (Language | None): Whose tokenizer splits raw text; that of `tokenizer` if None.
     RETURNS (ConvertReport): What was found, left out and written.
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
     if source_lang == target_lang:
         raise ProKDError(f"Source and target language are both '{source_lang}'. Choose two folders of {corpus_dir}.")
-    nlp = spacy.blank("xx") if nlp is None else nlp
+    nlp = blank() if nlp is None else nlp
     source = _read_language(corpus_dir, source_lang, output, False, label_map, None, nlp)
     known_labels = source.report.splits["train"].entities
     target = _read_language(corpus_dir, target_lang, output, True, label_map, known_labels, nlp)
@@ -83,11 +83,11 @@ def convert_language(
     label_map (LabelMap | None): Labels to rename or (None) to drop.
     known_labels (Collection[str] | None): The labels of the source's train; others in dev and test are warned
         about. If None, the labels of this language's own train, where it has any.
-    nlp (Language | None): Whose tokenizer splits raw text; `spacy.blank("xx")` if None.
+    nlp (Language | None): Whose tokenizer splits raw text; that of `tokenizer` if None.
     RETURNS (LanguageReport): What was found, left out and written.
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
-    nlp = spacy.blank("xx") if nlp is None else nlp
+    nlp = blank() if nlp is None else nlp
     language = _read_language(corpus_dir, lang, output, unlabelled_train, label_map, known_labels, nlp)
     _write_language(language, output)
     return language.report

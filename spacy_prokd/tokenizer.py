@@ -1,0 +1,55 @@
+"""Words of any language: `@tokenizers = "spacy-prokd.ScriptTokenizer.v1"`.
+
+spaCy's rules for `xx` cut at spaces and punctuation, so that a Chinese sentence is one word, and no entity in it can be
+found. Letters of scripts without spaces are words of their own here, as in most corpora of these languages; the rest
+of a text is cut by spaCy's rules. Which letters belong together is the encoder's business, see `units`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import spacy
+from spacy.language import Language
+from spacy.tokenizer import Tokenizer
+from spacy.tokens import Doc
+from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, get_words_and_spaces
+
+from .scripts import cut_letters, has_spaceless, is_letter
+
+
+@spacy.registry.tokenizers("spacy-prokd.ScriptTokenizer.v1")
+def create_tokenizer() -> Callable[[Language], ScriptTokenizer]:
+    """Make the tokenizer of a pipeline, by the rules of its language where there are spaces."""
+
+    def make(nlp: Language) -> ScriptTokenizer:
+        rules = nlp.Defaults
+        return ScriptTokenizer(
+            nlp.vocab,
+            rules=rules.tokenizer_exceptions,
+            prefix_search=compile_prefix_regex(rules.prefixes or []).search,
+            suffix_search=compile_suffix_regex(rules.suffixes or []).search,
+            infix_finditer=compile_infix_regex(rules.infixes or []).finditer,
+            token_match=rules.token_match,
+            url_match=rules.url_match,
+        )
+
+    return make
+
+
+class ScriptTokenizer(Tokenizer):
+    """spaCy's tokenizer, but for letters of scripts without spaces. It is saved and loaded as spaCy's is."""
+
+    def __call__(self, string: str) -> Doc:
+        """Tokenize a text; nothing of it is lost."""
+        if not has_spaceless(string):
+            return super().__call__(string)
+        tokenize = super().__call__
+        parts = ([part] if is_letter(part) else [word.text for word in tokenize(part)] for part in cut_letters(string))
+        words, spaces = get_words_and_spaces([word for part in parts for word in part if not word.isspace()], string)
+        return Doc(self.vocab, words=words, spaces=spaces)
+
+
+def blank() -> Language:
+    """A pipeline without components for texts of any language."""
+    return spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-prokd.ScriptTokenizer.v1"}}})

@@ -1,0 +1,81 @@
+"""Letters of scripts without spaces are words; all else is cut as spaCy cuts it, and no text is changed."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_prokd.corpus.convert import convert_language
+from spacy_prokd.corpus.docbins import read_docs
+from spacy_prokd.tokenizer import ScriptTokenizer, blank
+
+NLP = blank()
+SPACYS_OWN = spacy.blank("xx")
+
+
+def words_of(text: str, nlp: spacy.Language = NLP) -> list[str]:
+    return [word.text for word in nlp(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("我在北京。", ["我", "在", "北", "京", "。"]),
+        ("2008年（LA）的NBA", ["2008", "年", "（", "LA", "）", "的", "NBA"]),
+        ("科比·布莱恩特", ["科", "比", "·", "布", "莱", "恩", "特"]),
+        ("東京タワーへ", ["東", "京", "タ", "ワ", "ー", "へ"]),
+        ("อยู่ที่ Bangkok", ["อ", "ยู่", "ที่", "Bangkok"]),
+        ("か\u3099", ["か\u3099"]),
+        ("MTV台湾, U.K.", ["MTV", "台", "湾", ",", "U.K."]),
+        (" a 中\n\n文 ", [" ", "a", "中", "\n\n", "文"]),
+    ],
+)
+def test_letters_are_words_with_their_marks(text, words):
+    assert words_of(text) == words
+    assert NLP(text).text == text
+
+
+@given(st.lists(st.sampled_from([*"aé9 .,-()·。、「」中文タガไที่\u3099\u0e49\n\t", "U.K.", "don't", "http://a.b"])))
+def test_no_text_is_changed(parts):
+    text = "".join(parts)
+    assert NLP(text).text == text
+
+
+@given(st.text(st.characters(max_codepoint=0x5FF)))
+def test_where_there_are_spaces_the_words_are_spacys(text):
+    assert words_of(text) == words_of(text, SPACYS_OWN)
+
+
+def test_it_is_saved_and_copied(tmp_path):
+    NLP.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    for tokenizer in (loaded.tokenizer, pickle.loads(pickle.dumps(NLP.tokenizer))):
+        assert isinstance(tokenizer, ScriptTokenizer)
+        assert [word.text for word in tokenizer("在U.K.。")] == ["在", "U.K.", "。"]
+
+
+def test_own_rules_and_pipe():
+    nlp = blank()
+    nlp.tokenizer.add_special_case("e.V.", [{"ORTH": "e.V."}])
+    assert [[word.text for word in doc] for doc in nlp.tokenizer.pipe(["中e.V.", "e.V. b"])] == [
+        ["中", "e.V."],
+        ["e.V.", "b"],
+    ]
+    assert [len(doc) for doc in nlp.pipe(["我在", "a b c"] * 3, n_process=2)] == [2, 3] * 3
+
+
+def test_raw_text_without_spaces_is_converted_with_its_entities(tmp_path):
+    folder = tmp_path / "zh"
+    folder.mkdir()
+    (folder / "train.txt").write_text("我在北京。\n", encoding="utf8")
+    (folder / "dev.jsonl").write_text(
+        '{"text": "我在北京。", "spans": [{"start": 2, "end": 4, "label": "LOC"}]}\n', encoding="utf8"
+    )
+    convert_language(tmp_path, "zh", tmp_path / "out", unlabelled_train=True)
+    (doc,) = read_docs(tmp_path / "out" / "zh" / "dev.spacy", NLP.vocab)
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("北京", "LOC")]
+    assert [len(doc) for doc in read_docs(tmp_path / "out" / "zh" / "train.spacy", NLP.vocab)] == [5]
