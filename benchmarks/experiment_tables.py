@@ -47,8 +47,10 @@ def read_result(cell: Cell, evaluation: Step) -> Result:
         seconds[name] += record["seconds"]
     data = next(step for step in evaluation.needs if step.name == "convert").folder
     lang, split = metrics["data"].split()
+    converted = json.loads((data / lang / "convert.json").read_text(encoding="utf8"))
     return {
         **cell.describe(),
+        "target_texts": converted["splits"]["train"]["docs"],
         "commits": sorted({record["commit"] for _name, record in ran}),
         "data": metrics["data"],
         "seconds": {name: round(each, 1) for name, each in seconds.items()},

@@ -1,17 +1,20 @@
-"""Draw the results of `benchmarks/results/*.json` as `benchmarks/plots/*.svg`: `python benchmarks/plots.py`."""
+"""Draw the results of `benchmarks/results/` as `benchmarks/plots/*.svg`: `python benchmarks/plots.py`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from experiment_tables import read_results
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
+TEACHER, STUDENT = "zero-shot, averaged weights", "prokd"
 OURS, OTHERS = "#1f6f8b", "#b8bfc6"
 STYLE = {
     "font.size": 9,
@@ -112,6 +115,38 @@ def draw_scaling(result: Mapping[str, Any], figure: Figure) -> None:
     figure.supylabel("words a second", fontsize=9)
 
 
+def draw_target_texts(results: Sequence[Mapping[str, Any]], figure: Figure) -> None:
+    """F1 of students over how many target texts they had; at 0 their teacher's."""
+    axes = figure.subplots()
+    curves: dict[str, dict[int, float]] = defaultdict(dict)
+    for result in results:
+        student = result["settings"]["student"]
+        if (
+            "failed" in result
+            or result["seed"]
+            or result["variant"] not in (TEACHER, STUDENT)
+            and not limit_of(student)
+        ):
+            continue
+        texts = 0 if student is False else limit_of(student) or result["target_texts"]
+        curves[result["target"]][texts] = 100 * result["entity_f1"]
+    for target, points in curves.items():
+        places = sorted(points)
+        axes.plot(places, [points[n] for n in places], "o-", label=target)
+    axes.set_xscale("symlog", linthresh=250)
+    axes.set_xticks([0, 250, 1000, 4000, 20000], ["none", "250", "1,000", "4,000", "20,000"])
+    axes.minorticks_off()
+    axes.set_xlabel("target texts")
+    axes.set_ylabel("entity F1")
+    axes.legend(frameon=False)
+    axes.grid()
+
+
+def limit_of(student: Mapping[str, Any] | bool) -> int:
+    """How many texts at most a variant's student reads; 0 for all."""
+    return student.get("corpora.train.limit", 0) if isinstance(student, Mapping) else 0
+
+
 def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = False) -> None:
     names = [NAMES.get(name, name) for name in values]
     colours = [OURS if all_ours or name in ("pipe", "half_the_layers") else OTHERS for name in values]
@@ -124,12 +159,13 @@ def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = 
     axes.set_title(title, loc="left", fontsize=9)
 
 
-DRAWINGS: dict[str, tuple[Callable[[Mapping[str, Any], Figure], None], tuple[float, float]]] = {
+DRAWINGS: dict[str, tuple[Callable[[Any, Figure], None], tuple[float, float]]] = {
     "tagging": (draw_tagging, (6.5, 2.3)),
     "training": (draw_training, (6.5, 4.3)),
     "layers": (draw_layers, (4.5, 3.0)),
     "memory": (draw_memory, (8.5, 3.0)),
     "scaling": (draw_scaling, (7.5, 5.0)),
+    "experiments": (draw_target_texts, (5.5, 3.5)),
 }
 
 
@@ -142,10 +178,10 @@ def draw_all(results: Path, plots: Path) -> list[Path]:
     written = []
     with matplotlib.rc_context(STYLE):
         for name, (draw, size) in DRAWINGS.items():
-            source = results / f"{name}.json"
-            if source.is_file():
+            source, lines = results / f"{name}.json", read_results(results / f"{name}.jsonl")
+            if lines or source.is_file():
                 figure = Figure(figsize=size, layout="constrained")
-                draw(json.loads(source.read_text(encoding="utf8")), figure)
+                draw(lines or json.loads(source.read_text(encoding="utf8")), figure)
                 written.append(plots / f"{name}.svg")
                 figure.savefig(written[-1], facecolor="white", metadata={"Date": None, "Creator": None})
     return written
