@@ -116,20 +116,13 @@ def draw_scaling(result: Mapping[str, Any], figure: Figure) -> None:
 
 
 def draw_target_texts(results: Sequence[Mapping[str, Any]], figure: Figure) -> None:
-    """F1 of students over how many target texts they had; at 0 their teacher's."""
+    """F1 of students over how many target texts they had; of none, their teacher's."""
     axes = figure.subplots()
     curves: dict[str, dict[int, float]] = defaultdict(dict)
     for result in results:
-        student = result["settings"]["student"]
-        if (
-            "failed" in result
-            or result["seed"]
-            or result["variant"] not in (TEACHER, STUDENT)
-            and not limit_of(student)
-        ):
-            continue
-        texts = 0 if student is False else limit_of(student) or result["target_texts"]
-        curves[result["target"]][texts] = 100 * result["entity_f1"]
+        texts = texts_read(result)
+        if texts is not None and "failed" not in result and result["seed"] == 0:
+            curves[result["target"]][texts] = 100 * result["entity_f1"]
     for target, points in curves.items():
         places = sorted(points)
         axes.plot(places, [points[n] for n in places], "o-", label=target)
@@ -142,9 +135,13 @@ def draw_target_texts(results: Sequence[Mapping[str, Any]], figure: Figure) -> N
     axes.grid()
 
 
-def limit_of(student: Mapping[str, Any] | bool) -> int:
-    """How many texts at most a variant's student reads; 0 for all."""
-    return student.get("corpora.train.limit", 0) if isinstance(student, Mapping) else 0
+def texts_read(result: Mapping[str, Any]) -> int | None:
+    """How many target texts a pipeline was trained on; None for a variant that differs in more than that."""
+    if result["variant"] == TEACHER:
+        return 0
+    if result["variant"] == STUDENT:
+        return result.get("target_texts")
+    return result["settings"]["student"] and result["settings"]["student"].get("corpora.train.limit")
 
 
 def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = False) -> None:
