@@ -42,8 +42,8 @@ class Batch(NamedTuple):
     """What is known of the words of some docs.
 
     classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
-    soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities.
-    texts (Sequence[bytes]): What tells each doc from others, the same in every epoch.
+    soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities; all 0 for words of labelled docs.
+    texts (Sequence[bytes]): What tells each doc that has them from others, the same in every epoch.
     vectors (Tensor | None): float32 [n_words, width], the teacher's word vectors.
     """
 
@@ -201,6 +201,7 @@ def make_student(
     class_share: float = 1.0,
     relabel: Literal["epoch", "batch"] = "epoch",
     vector_weight: float = 0.0,
+    source_weight: float = 1.0,
 ) -> Student:
     """The student's objective (Eq. 13): distil the teacher, then train on labels from its own prototypes.
 
@@ -221,11 +222,13 @@ def make_student(
         each "batch" as printed, by prototypes that follow the batches.
     vector_weight (float): Of the teacher's word vectors in distillation, for a student with fewer layers; needs
         `spacy-prokd label --vectors`.
+    source_weight (float): Of Eq. 1 on source text, where the training corpus has some (corpora.train.labelled); the
+        paper's student reads target text alone.
     """
     power = float("inf") if sharpness is None else sharpness
     return Student(
         self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, margin_gate, confidence,
-        class_share, relabel, vector_weight,
+        class_share, relabel, vector_weight, source_weight,
     )  # fmt: skip
 
 
@@ -253,6 +256,7 @@ class Student:
         class_share: float,
         relabel: str,
         vector_weight: float,
+        source_weight: float,
     ) -> None:
         self.self_training = self_training
         self.alpha = alpha
@@ -268,6 +272,7 @@ class Student:
         self.class_share = class_share
         self.relabel = relabel
         self.vector_weight = vector_weight
+        self.source_weight = source_weight
         self._labels: LabelledTexts | None = None  # of this epoch
         self._recent: list[tuple[Tensor, Tensor]] = []  # predictions and the teacher's labels, since the guard looked
 
@@ -314,6 +319,21 @@ class Student:
             self._labels = LabelledTexts(texts, lengths, labels, counts)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Eq. 13 on target words, Eq. 1 on labelled ones of the source."""
+        target = batch.soft.any(dim=-1)
+        if target.all():
+            return self._target_losses(head, output, batch, progress)
+        labelled = ~target & (batch.classes >= 0)
+        source = cross_entropy(output.logits[labelled], batch.classes[labelled])
+        losses = {"loss": self.source_weight * source, "cross_entropy": source.detach()}
+        if target.any():
+            found = self._target_losses(head, *_words_where(target, output, batch), progress)
+            losses |= {**found, "loss": found["loss"] + losses["loss"]}
+        return losses
+
+    def _target_losses(
+        self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
         """Eq. 13."""
         alpha = self.weight(progress)
         kd = distillation(output.logits, batch.soft, self.reduction)
@@ -384,3 +404,13 @@ class Student:
 
 def _detached(sums: ClassSums) -> ClassSums:
     return ClassSums(sums.vectors.detach(), sums.mass)
+
+
+def _words_where(mask: Tensor, output: TaggerOutput, batch: Batch) -> tuple[TaggerOutput, Batch]:
+    """Output and batch of some words."""
+    parts = (None if rows is None else rows[mask] for rows in (batch.classes, batch.soft, batch.vectors))
+    classes, soft, vectors = parts
+    return (
+        TaggerOutput(output.vectors[mask], output.logits[mask], output.lengths),
+        Batch(classes, soft, batch.texts, vectors),
+    )

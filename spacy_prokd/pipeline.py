@@ -30,7 +30,7 @@ from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
-from .soft_labels import get_soft_labels, get_vectors
+from .soft_labels import get_soft_labels, get_vectors, has_soft_labels
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
@@ -343,12 +343,13 @@ class ProKDNer(TrainablePipe):
         return progress
 
     def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
-        """The outputs for the whole training corpus, without dropout and gradients."""
+        """The outputs for all texts of the training corpus that have no labels, without dropout and gradients."""
         if self._training.get_examples is None:
             raise ProKDError(
                 "Self-training needs the whole training corpus: call nlp.initialize() with it before updates."
             )
-        for examples in util.minibatch(self._training.get_examples(), 128):
+        unlabelled = (example for example in self._training.get_examples() if not _has_gold(example.reference))
+        for examples in util.minibatch(unlabelled, 128):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
                 docs = list(pipe.pipe(docs))
@@ -376,13 +377,24 @@ class ProKDNer(TrainablePipe):
             return Batch(classes)
 
         def rows(read: Callable[[Doc, int], np.ndarray], n_columns: int) -> Tensor:
-            found = [read(each.reference, n_columns)[firsts] for each, firsts in zip(examples, units.firsts)]
+            found = [
+                np.zeros((len(firsts), n_columns), dtype=np.float32)
+                if _has_gold(example.reference)
+                else read(example.reference, n_columns)[firsts]
+                for example, firsts in zip(examples, units.firsts)
+            ]
             return torch.from_numpy(np.concatenate(found)).to(device)
 
         soft = rows(get_soft_labels, len(self.tags))
         vectors = rows(get_vectors, output.vectors.shape[1]) if self.objective.needs_vectors else None
-        texts = [blake2b(example.predicted.to_array(ORTH).tobytes(), digest_size=16).digest() for example in examples]
+        targets = [example.predicted for example in examples if not _has_gold(example.reference)]
+        texts = [blake2b(doc.to_array(ORTH).tobytes(), digest_size=16).digest() for doc in targets]
         return Batch(classes, soft, texts, vectors)
+
+
+def _has_gold(doc: Doc) -> bool:
+    """Whether training may look at a Doc's entities: never at those of text that a teacher labelled."""
+    return doc.has_annotation("ENT_IOB") and not has_soft_labels(doc)
 
 
 def get_span_score(span: Span) -> float | None:

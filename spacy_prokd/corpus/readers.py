@@ -23,6 +23,7 @@ from .docbins import read_docs
 def create_corpus(
     path: Optional[Union[str, Path]] = None,
     unlabelled: Optional[Union[str, Path]] = None,
+    labelled: Optional[Union[str, Path]] = None,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -31,13 +32,20 @@ def create_corpus(
 
     path (Optional[Union[str, Path]]): A .spacy file or a folder of them.
     unlabelled (Optional[Union[str, Path]]): A second one, whose annotation is left out.
+    labelled (Optional[Union[str, Path]]): A second one, with its annotation.
     min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from; in the order of the files if 0.
     RETURNS (Callable[[Language], Iterator[Example]]): The corpus.
     """
     return partial(
-        read_corpus, path=path, unlabelled=unlabelled, min_examples=min_examples, limit=limit, shuffle=shuffle
+        read_corpus,
+        path=path,
+        unlabelled=unlabelled,
+        labelled=labelled,
+        min_examples=min_examples,
+        limit=limit,
+        shuffle=shuffle,
     )
 
 
@@ -45,6 +53,7 @@ def read_corpus(
     nlp: Language,
     path: str | Path | None,
     unlabelled: str | Path | None = None,
+    labelled: str | Path | None = None,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -52,7 +61,8 @@ def read_corpus(
     """Read Examples whose predicted Doc has the very words of the reference, because soft labels belong to words.
 
     The reference is the Doc as it was saved, user data included. Docs of `unlabelled` (target text beside the
-    labelled source, for the teacher's alignment) carry words and spaces only.
+    labelled source, for the teacher's alignment) carry words and spaces only; `labelled` is the other way about (source
+    text with its labels beside the target's soft ones, for the student).
 
     `min_examples` repeats the corpus as a whole: schedules that count epochs (self-training that grows from one
     to the next, prototypes recomputed after each) then suit 600 sentences as well as 14,000.
@@ -63,6 +73,7 @@ def read_corpus(
     nlp (Language): Whose vocabulary the Docs use.
     path (str | Path | None): A .spacy file or a folder of them, read in the order of their names.
     unlabelled (str | Path | None): A second one, whose annotation is left out.
+    labelled (str | Path | None): A second one, with its annotation.
     min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from, by Python's `random`; in the order of the files if 0.
@@ -70,7 +81,7 @@ def read_corpus(
     RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
     """
     examples = []  # kept only while they may have to be repeated
-    for example in _draw(_read_once(nlp, path, unlabelled, limit), shuffle):
+    for example in _draw(_read_once(nlp, path, unlabelled, labelled, limit), shuffle):
         if len(examples) < min_examples:
             examples.append(example)
         yield example
@@ -80,12 +91,13 @@ def read_corpus(
         yield from examples
 
 
-def _read_once(nlp: Language, path: str | Path | None, unlabelled: str | Path | None, limit: int) -> Iterator[Example]:
-    for doc in _read_docs(nlp, path, limit):
-        yield Example(copy_words(doc), doc)
+def _read_once(
+    nlp: Language, path: str | Path | None, unlabelled: str | Path | None, labelled: str | Path | None, limit: int
+) -> Iterator[Example]:
+    for annotated in [path] if labelled is None else [path, labelled]:
+        yield from (Example(copy_words(doc), doc) for doc in _read_docs(nlp, annotated, limit))
     if unlabelled is not None:
-        for doc in _read_docs(nlp, unlabelled, limit):
-            yield Example(copy_words(doc), copy_words(doc))
+        yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_docs(nlp, unlabelled, limit))
 
 
 def _draw(examples: Iterator[Example], buffer_size: int) -> Iterator[Example]:
