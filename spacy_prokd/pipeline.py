@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
@@ -31,11 +30,11 @@ from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels, get_vectors, has_soft_labels
+from .span_scores import SPANS_KEY
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
 
-SPANS_KEY = "prokd"
 ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
 
 DEFAULT_MODEL = Config().from_str(
@@ -173,7 +172,7 @@ class ProKDNer(TrainablePipe):
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
         layers (Optional[Union[float, str]]): How many of the encoder's layers to keep, the lowest; below 1, which
-            share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS to train on.
+            share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS without labels.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
@@ -183,10 +182,11 @@ class ProKDNer(TrainablePipe):
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
         joins = JoinCounts()
-        n_examples = 0
+        n_examples = n_unlabelled = 0
         sample: list[Doc] = []
         for example in get_examples():
             n_examples += 1
+            n_unlabelled += not _has_gold(example.reference)
             found.update(span.label_ for span in example.reference.ents)
             if not self.objective.needs_soft_labels:  # there, labels would be those of target text
                 joins.add(example.reference)
@@ -211,7 +211,7 @@ class ProKDNer(TrainablePipe):
                 encoder(self.model)
             self.model.initialize(X=sample)
         if layers == "auto":
-            layers = 0.5 if n_examples >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
+            layers = 0.5 if n_unlabelled >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
         if layers is not None:
             keep_layers(self.model, layers)
         self._training = _Training(get_examples, nlp)
@@ -395,20 +395,3 @@ class ProKDNer(TrainablePipe):
 def _has_gold(doc: Doc) -> bool:
     """Whether training may look at a Doc's entities: never at those of text that a teacher labelled."""
     return doc.has_annotation("ENT_IOB") and not has_soft_labels(doc)
-
-
-def get_span_score(span: Span) -> float | None:
-    """The probability of an entity that prokd_ner found; None for any other span."""
-    group = span.doc.spans.get(SPANS_KEY)
-    if not group or "scores" not in group.attrs:
-        return None
-    i = bisect_left(group, span.start, key=lambda found: found.start)
-    if i == len(group):
-        return None
-    found = group[i]  # not compared with ==: an entity linker may have given the entity an id since
-    is_same = (found.start, found.end, found.label) == (span.start, span.end, span.label)
-    return group.attrs["scores"][i] if is_same else None
-
-
-if not Span.has_extension("score"):
-    Span.set_extension("score", getter=get_span_score)

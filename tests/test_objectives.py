@@ -414,6 +414,26 @@ class TestStudent:
             student.losses(head, output, batch_of(soft), LATER)
 
 
+def test_gold_words_add_eq_1_to_a_students_loss(head):
+    """Words 0 to 2 are of labelled source text, one of them without a tag; the others have soft labels."""
+    output = make_output(6)
+    soft = torch.cat([torch.zeros(3, CLASSES), make_soft(3)])
+    classes = torch.tensor([2, -1, 0, -1, -1, 1])  # the last is a label of target text, which nobody looks at
+    student = make_student(self_training=False, source_weight=0.5)
+    losses = student.losses(head, output, Batch(classes, soft, [b"text"]), LATER)
+    gold = cross_entropy(output.logits[[0, 2]], classes[[0, 2]])
+    assert_close(losses["cross_entropy"], gold.detach())
+    assert_close(losses["loss"], 0.5 * gold + distillation(output.logits[3:], soft[3:]))
+    assert set(losses) == {"loss", "cross_entropy", "distillation"}
+
+
+def test_a_batch_of_gold_words_alone(head):
+    output = make_output(3)
+    batch = Batch(torch.tensor([0, 1, 2]), torch.zeros(3, CLASSES))
+    losses = make_student(source_weight=0.5).losses(head, output, batch, LATER)
+    assert_close(losses["loss"], 0.5 * cross_entropy(output.logits, batch.classes))
+
+
 def test_objectives_resolve_from_a_config():
     config = {
         "teacher": {"@misc": "spacy-prokd.Teacher.v1", "alignment_weight": 1.0},

@@ -47,10 +47,12 @@ def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_e
 
 @pytest.mark.parametrize(("more", "left"), [(0, 2), (1, 3)])
 def test_half_of_the_layers_are_kept_where_there_is_text_enough(
-    teacher, source_examples, tiny_transformer, monkeypatch, more, left
+    teacher, source_examples, target_examples, tiny_transformer, monkeypatch, more, left
 ):
-    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", len(source_examples) + more)
-    nlp = initialize(make_nlp(tiny_transformer), source_examples, start_from=str(teacher), layers="auto")
+    """Text without labels: what the source has beside it does not count."""
+    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", len(target_examples) + more)
+    examples = [*target_examples, *source_examples]
+    nlp = initialize(make_nlp(tiny_transformer), examples, start_from=str(teacher), layers="auto")
     assert len(layers_of(nlp)) == left
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+import torch
 from conftest import LABELS, TEXTS, initialize, learn, make_nlp, scored, weights
 from spacy.language import Language
 from spacy.tokens import Span
 from spacy.training import Example
 
+from spacy_prokd.architectures import get_head
 from spacy_prokd.corpus.readers import create_corpus
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.soft_labels import get_soft_labels, label_corpus, set_soft_labels
@@ -67,6 +69,45 @@ def test_labels_on_target_text_never_change_anything(soft, small_tok2vec):
         example.reference.ents = [Span(example.reference, 1, 3, label="LOC")]
     weights_of_each = [weights(train_student(small_tok2vec, teacher, examples)) for examples in (plain, wrong, other)]
     assert weights_of_each[0] == weights_of_each[1] == weights_of_each[2]
+
+
+def strip(example: Example) -> Example:
+    """As the reader gives labelled text: without soft labels."""
+    doc = example.reference.copy()
+    doc.user_data = {}
+    return Example(example.predicted, doc)
+
+
+def test_a_student_goes_on_learning_from_labelled_source_text(soft, small_tok2vec, source_examples):
+    teacher, labelled = soft
+    wrong = [strip(example) for example in source_examples]
+    for example in wrong:
+        example.reference.set_ents([Span(example.reference, 0, 1, label="PER")], default="outside")
+    target = read_soft(labelled)
+    alone = train_student(small_tok2vec, teacher, target)
+    beside = train_student(small_tok2vec, teacher, [*target, *source_examples])
+    assert weights(alone) != weights(beside) != weights(train_student(small_tok2vec, teacher, [*target, *wrong]))
+
+
+def test_a_batch_may_have_no_target_text(soft, small_tok2vec, source_examples):
+    teacher, labelled = soft
+    nlp = train_student(small_tok2vec, teacher, [*read_soft(labelled), *source_examples])
+    assert set(learn(nlp, source_examples, steps=1)) == {"prokd_ner", "prokd_ner.cross_entropy"}
+
+
+def test_prototypes_are_of_target_text_alone(soft, small_tok2vec, source_examples):
+    """And so are pseudo-labels; the first step of the second epoch makes both."""
+    teacher, labelled = soft
+    target = read_soft(labelled)
+    banks = []
+    for beside in ([], source_examples):
+        nlp = make_nlp(small_tok2vec, objective=STUDENT)
+        initialize(nlp, [*target, *beside], labels=LABELS, start_from=str(teacher), epochs=2)
+        pipe = nlp.get_pipe("prokd_ner")
+        pipe._examples_seen = pipe._examples_an_epoch
+        pipe.update(target)
+        banks.append(get_head(pipe.model).target.vectors)
+    assert torch.equal(*banks)
 
 
 def test_a_student_has_its_own_dropout_and_its_teachers_classifier(soft, trained, small_tok2vec):

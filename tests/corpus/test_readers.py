@@ -80,6 +80,14 @@ def test_unlabelled_docs_follow_without_annotation(nlp, save):
     assert not second.reference.user_data
 
 
+def test_labelled_docs_follow_with_annotation(nlp, save):
+    soft, other = save("a.spacy", "Anna", annotated=False), save("b.spacy", "Otto ruft")
+    first, second = read_corpus(nlp, soft, labelled=other)
+    assert not first.reference.has_annotation("ENT_IOB")
+    assert [(ent.text, ent.label_) for ent in second.reference.ents] == [("Otto", "PER")]
+    assert not second.predicted.has_annotation("ENT_IOB")
+
+
 def test_empty_docs_are_skipped(nlp, save):
     assert words(read_corpus(nlp, save("a.spacy", "", "Anna", "", "Otto", ""))) == [["Anna"], ["Otto"]]
 
