@@ -141,7 +141,8 @@ def texts_read(result: Mapping[str, Any]) -> int | None:
         return 0
     if result["variant"] == STUDENT:
         return result.get("target_texts")
-    return result["settings"]["student"] and result["settings"]["student"].get("corpora.train.limit")
+    student = result["settings"]["student"]
+    return student.get("corpora.train.limit") if isinstance(student, Mapping) else None
 
 
 def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = False) -> None:

@@ -268,3 +268,16 @@ def test_hand_tagger_tags_each_word_as_the_pipe_does(tiny_encoder: Path) -> None
     expected = torch.cat([torch.from_numpy(p).argmax(dim=-1) for p in pipe.predict([docs[1], docs[0], docs[2]])])
     assert len(found) == len(expected)
     assert (found == expected).float().mean() > 0.8, "but for rounding in bf16"
+
+
+def test_the_curve_of_target_texts_has_students_that_differ_in_nothing_else() -> None:
+    from plots import STUDENT, TEACHER, texts_read
+
+    def result(variant: str, student: object) -> dict:
+        return {"variant": variant, "target_texts": 5000, "settings": {"student": student}}
+
+    assert texts_read(result(TEACHER, False)) == 0
+    assert texts_read(result(STUDENT, {"paths.source": "null"})) == 5000
+    assert texts_read(result("250 texts", {"corpora.train.limit": 250})) == 250
+    assert texts_read(result("zero-shot", False)) is None
+    assert texts_read(result("another", {"training.seed": 1})) is None
