@@ -23,13 +23,14 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from torch import Tensor
 
 from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, keep_layers, leaf, probabilities
+from .corpus.readers import GOLD_KEY
 from .decoding import decode, fit_to_words
 from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
-from .soft_labels import get_soft_labels, get_vectors, has_soft_labels
+from .soft_labels import get_soft_labels, get_vectors
 from .span_scores import SPANS_KEY
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
@@ -172,7 +173,7 @@ class ProKDNer(TrainablePipe):
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
         layers (Optional[Union[float, str]]): How many of the encoder's layers to keep, the lowest; below 1, which
-            share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS without labels.
+            share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS of the target.
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
@@ -182,11 +183,11 @@ class ProKDNer(TrainablePipe):
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
         joins = JoinCounts()
-        n_examples = n_unlabelled = 0
+        n_examples = n_target = 0
         sample: list[Doc] = []
         for example in get_examples():
             n_examples += 1
-            n_unlabelled += not _has_gold(example.reference)
+            n_target += not _has_gold(example.reference)
             found.update(span.label_ for span in example.reference.ents)
             if not self.objective.needs_soft_labels:  # there, labels would be those of target text
                 joins.add(example.reference)
@@ -211,7 +212,7 @@ class ProKDNer(TrainablePipe):
                 encoder(self.model)
             self.model.initialize(X=sample)
         if layers == "auto":
-            layers = 0.5 if n_unlabelled >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
+            layers = 0.5 if n_target >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
         if layers is not None:
             keep_layers(self.model, layers)
         self._training = _Training(get_examples, nlp)
@@ -393,5 +394,5 @@ class ProKDNer(TrainablePipe):
 
 
 def _has_gold(doc: Doc) -> bool:
-    """Whether training may look at a Doc's entities: never at those of text that a teacher labelled."""
-    return doc.has_annotation("ENT_IOB") and not has_soft_labels(doc)
+    """Whether a student may look at a Doc's entities: never at those of target text."""
+    return GOLD_KEY in doc.user_data

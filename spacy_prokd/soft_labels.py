@@ -30,11 +30,6 @@ def set_soft_labels(doc: Doc, p: np.ndarray) -> None:
     _store(doc, SOFT_KEY, p)
 
 
-def has_soft_labels(doc: Doc) -> bool:
-    """Whether a Doc is text that a teacher labelled."""
-    return SOFT_KEY in doc.user_data
-
-
 def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
     """The probabilities stored with a Doc.
 

@@ -9,6 +9,7 @@ from spacy.tokens import DocBin
 from thinc.api import Adam
 
 from spacy_prokd.corpus import read_corpus
+from spacy_prokd.corpus.readers import create_corpus
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.encoder import find_layers
 from spacy_prokd.soft_labels import label_corpus
@@ -47,11 +48,12 @@ def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_e
 
 @pytest.mark.parametrize(("more", "left"), [(0, 2), (1, 3)])
 def test_half_of_the_layers_are_kept_where_there_is_text_enough(
-    teacher, source_examples, target_examples, tiny_transformer, monkeypatch, more, left
+    teacher, corpus, tiny_transformer, monkeypatch, more, left
 ):
-    """Text without labels: what the source has beside it does not count."""
-    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", len(target_examples) + more)
-    examples = [*target_examples, *source_examples]
+    """Target text: what the source has beside it does not count."""
+    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", 8 + more)
+    read = create_corpus(path=corpus / "target.spacy", labelled=corpus / "source.spacy")
+    examples = list(read(spacy.blank("xx")))
     nlp = initialize(make_nlp(tiny_transformer), examples, start_from=str(teacher), layers="auto")
     assert len(layers_of(nlp)) == left
 

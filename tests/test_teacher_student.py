@@ -71,41 +71,48 @@ def test_labels_on_target_text_never_change_anything(soft, small_tok2vec):
     assert weights_of_each[0] == weights_of_each[1] == weights_of_each[2]
 
 
-def strip(example: Example) -> Example:
-    """As the reader gives labelled text: without soft labels."""
-    doc = example.reference.copy()
-    doc.user_data = {}
-    return Example(example.predicted, doc)
+def read_beside(folder: Path, source: Path) -> list[Example]:
+    return list(create_corpus(path=folder, labelled=source)(spacy.blank("xx")))
 
 
-def test_a_student_goes_on_learning_from_labelled_source_text(soft, small_tok2vec, source_examples):
+def test_a_student_goes_on_learning_from_labelled_source_text(soft, small_tok2vec, corpus):
     teacher, labelled = soft
-    wrong = [strip(example) for example in source_examples]
-    for example in wrong:
+    right, wrong = (read_beside(labelled, corpus / "source.spacy") for _ in range(2))
+    for example in wrong[8:]:
         example.reference.set_ents([Span(example.reference, 0, 1, label="PER")], default="outside")
-    target = read_soft(labelled)
-    alone = train_student(small_tok2vec, teacher, target)
-    beside = train_student(small_tok2vec, teacher, [*target, *source_examples])
-    assert weights(alone) != weights(beside) != weights(train_student(small_tok2vec, teacher, [*target, *wrong]))
+    alone, beside, misled = (
+        weights(train_student(small_tok2vec, teacher, examples)) for examples in (read_soft(labelled), right, wrong)
+    )
+    assert alone != beside != misled
 
 
-def test_a_batch_may_have_no_target_text(soft, small_tok2vec, source_examples):
+def test_labels_are_looked_at_where_they_were_asked_for_alone(soft, small_tok2vec, corpus):
+    """Labelled text in place of soft labels is a mistake, and no way to train on the target's."""
+    teacher, _labelled = soft
+    nlp = make_nlp(small_tok2vec, objective=STUDENT)
+    examples = list(create_corpus(path=corpus / "source.spacy")(nlp))
+    initialize(nlp, examples, labels=LABELS, start_from=str(teacher))
+    with pytest.raises(ProKDError, match="run `spacy-prokd label`"):
+        nlp.update(examples)
+
+
+def test_a_batch_may_have_no_target_text(soft, small_tok2vec, corpus):
     teacher, labelled = soft
-    nlp = train_student(small_tok2vec, teacher, [*read_soft(labelled), *source_examples])
-    assert set(learn(nlp, source_examples, steps=1)) == {"prokd_ner", "prokd_ner.cross_entropy"}
+    examples = read_beside(labelled, corpus / "source.spacy")
+    nlp = train_student(small_tok2vec, teacher, examples)
+    assert set(learn(nlp, examples[8:], steps=1)) == {"prokd_ner", "prokd_ner.cross_entropy"}
 
 
-def test_prototypes_are_of_target_text_alone(soft, small_tok2vec, source_examples):
+def test_prototypes_are_of_target_text_alone(soft, small_tok2vec, corpus):
     """And so are pseudo-labels; the first step of the second epoch makes both."""
     teacher, labelled = soft
-    target = read_soft(labelled)
     banks = []
-    for beside in ([], source_examples):
+    for examples in (read_soft(labelled), read_beside(labelled, corpus / "source.spacy")):
         nlp = make_nlp(small_tok2vec, objective=STUDENT)
-        initialize(nlp, [*target, *beside], labels=LABELS, start_from=str(teacher), epochs=2)
+        initialize(nlp, examples, labels=LABELS, start_from=str(teacher), epochs=2)
         pipe = nlp.get_pipe("prokd_ner")
         pipe._examples_seen = pipe._examples_an_epoch
-        pipe.update(target)
+        pipe.update(examples[:8])
         banks.append(get_head(pipe.model).target.vectors)
     assert torch.equal(*banks)
 

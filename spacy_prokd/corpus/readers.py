@@ -18,6 +18,8 @@ from spacy.training import Example
 from ..errors import ProKDError
 from .docbins import read_docs
 
+GOLD_KEY = "prokd_gold"  # marks Docs whose labels a student may learn from
+
 
 @spacy.registry.readers("spacy-prokd.Corpus.v1")
 def create_corpus(
@@ -62,7 +64,7 @@ def read_corpus(
 
     The reference is the Doc as it was saved, user data included. Docs of `unlabelled` (target text beside the
     labelled source, for the teacher's alignment) carry words and spaces only; `labelled` is the other way about (source
-    text with its labels beside the target's soft ones, for the student).
+    text with its labels beside the target's soft ones, for the student, which looks at no other labels).
 
     `min_examples` repeats the corpus as a whole: schedules that count epochs (self-training that grows from one
     to the next, prototypes recomputed after each) then suit 600 sentences as well as 14,000.
@@ -94,8 +96,11 @@ def read_corpus(
 def _read_once(
     nlp: Language, path: str | Path | None, unlabelled: str | Path | None, labelled: str | Path | None, limit: int
 ) -> Iterator[Example]:
-    for annotated in [path] if labelled is None else [path, labelled]:
-        yield from (Example(copy_words(doc), doc) for doc in _read_docs(nlp, annotated, limit))
+    yield from (Example(copy_words(doc), doc) for doc in _read_docs(nlp, path, limit))
+    if labelled is not None:
+        for doc in _read_docs(nlp, labelled, limit):
+            doc.user_data[GOLD_KEY] = True
+            yield Example(copy_words(doc), doc)
     if unlabelled is not None:
         yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_docs(nlp, unlabelled, limit))
 
