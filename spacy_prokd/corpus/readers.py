@@ -26,6 +26,7 @@ def create_corpus(
     path: Optional[Union[str, Path]] = None,
     unlabelled: Optional[Union[str, Path]] = None,
     labelled: Optional[Union[str, Path]] = None,
+    fill_up_to: int = 0,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -35,6 +36,7 @@ def create_corpus(
     path (Optional[Union[str, Path]]): A .spacy file or a folder of them.
     unlabelled (Optional[Union[str, Path]]): A second one, whose annotation is left out.
     labelled (Optional[Union[str, Path]]): A second one, with its annotation.
+    fill_up_to (int): How many Docs there should be: `labelled` gives those that are missing; all of it if 0.
     min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from; in the order of the files if 0.
@@ -45,6 +47,7 @@ def create_corpus(
         path=path,
         unlabelled=unlabelled,
         labelled=labelled,
+        fill_up_to=fill_up_to,
         min_examples=min_examples,
         limit=limit,
         shuffle=shuffle,
@@ -56,6 +59,7 @@ def read_corpus(
     path: str | Path | None,
     unlabelled: str | Path | None = None,
     labelled: str | Path | None = None,
+    fill_up_to: int = 0,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -76,6 +80,7 @@ def read_corpus(
     path (str | Path | None): A .spacy file or a folder of them, read in the order of their names.
     unlabelled (str | Path | None): A second one, whose annotation is left out.
     labelled (str | Path | None): A second one, with its annotation.
+    fill_up_to (int): How many Docs there should be: `labelled` gives those that are missing; all of it if 0.
     min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from, by Python's `random`; in the order of the files if 0.
@@ -83,7 +88,7 @@ def read_corpus(
     RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
     """
     examples = []  # kept only while they may have to be repeated
-    for example in _draw(_read_once(nlp, path, unlabelled, labelled, limit), shuffle):
+    for example in _draw(_read_once(nlp, path, unlabelled, labelled, fill_up_to, limit), shuffle):
         if len(examples) < min_examples:
             examples.append(example)
         yield example
@@ -94,11 +99,19 @@ def read_corpus(
 
 
 def _read_once(
-    nlp: Language, path: str | Path | None, unlabelled: str | Path | None, labelled: str | Path | None, limit: int
+    nlp: Language,
+    path: str | Path | None,
+    unlabelled: str | Path | None,
+    labelled: str | Path | None,
+    fill_up_to: int,
+    limit: int,
 ) -> Iterator[Example]:
-    yield from (Example(copy_words(doc), doc) for doc in _read_docs(nlp, path, limit))
+    n_docs = 0
+    for n_docs, doc in enumerate(_read_docs(nlp, path, limit), start=1):
+        yield Example(copy_words(doc), doc)
     if labelled is not None:
-        for doc in _read_docs(nlp, labelled, limit):
+        missing = max(0, fill_up_to - n_docs) if fill_up_to else None
+        for doc in islice(_read_docs(nlp, labelled, limit), missing):
             doc.user_data[GOLD_KEY] = True
             yield Example(copy_words(doc), doc)
     if unlabelled is not None:

@@ -88,6 +88,13 @@ def test_labelled_docs_follow_with_annotation(nlp, save):
     assert not second.predicted.has_annotation("ENT_IOB")
 
 
+@pytest.mark.parametrize(("fill_up_to", "n_labelled"), [(0, 3), (2, 0), (3, 1), (9, 3)])
+def test_labelled_docs_fill_up_what_is_missing(nlp, save, fill_up_to, n_labelled):
+    soft, other = save("a.spacy", "a", "b", annotated=False), save("b.spacy", "c", "d", "e")
+    read = words(read_corpus(nlp, soft, labelled=other, fill_up_to=fill_up_to))
+    assert read == [["a"], ["b"], ["c"], ["d"], ["e"]][: 2 + n_labelled]
+
+
 def test_empty_docs_are_skipped(nlp, save):
     assert words(read_corpus(nlp, save("a.spacy", "", "Anna", "", "Otto", ""))) == [["Anna"], ["Otto"]]
 
