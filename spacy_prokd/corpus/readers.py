@@ -107,7 +107,8 @@ def _read_once(
     limit: int,
 ) -> Iterator[Example]:
     n_docs = 0
-    for n_docs, doc in enumerate(_read_docs(nlp, path, limit), start=1):
+    for doc in _read_docs(nlp, path, limit):
+        n_docs += 1
         yield Example(copy_words(doc), doc)
     if labelled is not None:
         missing = max(0, fill_up_to - n_docs) if fill_up_to else None
