@@ -1,6 +1,6 @@
 """Table 1 of the paper: sentences and entities of each language and split.
 
-python benchmarks/corpus_statistics.py ../shared/data/conll ../shared/data/wikiann
+Run it as `python benchmarks/corpus_statistics.py ../shared/data/conll ../shared/data/wikiann`.
 """
 
 from __future__ import annotations

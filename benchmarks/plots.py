@@ -158,13 +158,17 @@ def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = 
 
 
 DRAWINGS: dict[str, tuple[Callable[[Any, Figure], None], tuple[float, float]]] = {
-    "tagging": (draw_tagging, (6.5, 2.3)),
-    "training": (draw_training, (6.5, 4.3)),
-    "layers": (draw_layers, (4.5, 3.0)),
-    "memory": (draw_memory, (8.5, 3.0)),
-    "scaling": (draw_scaling, (7.5, 5.0)),
-    "experiments": (draw_target_texts, (5.5, 3.5)),
+    "tagging.json": (draw_tagging, (6.5, 2.3)),
+    "training.json": (draw_training, (6.5, 4.3)),
+    "layers.json": (draw_layers, (4.5, 3.0)),
+    "memory.json": (draw_memory, (8.5, 3.0)),
+    "scaling.json": (draw_scaling, (7.5, 5.0)),
+    "experiments.jsonl": (draw_target_texts, (5.5, 3.5)),
 }
+
+
+def _read(source: Path) -> Any:
+    return read_results(source) if source.suffix == ".jsonl" else json.loads(source.read_text(encoding="utf8"))
 
 
 def draw_all(results: Path, plots: Path) -> list[Path]:
@@ -176,11 +180,11 @@ def draw_all(results: Path, plots: Path) -> list[Path]:
     written = []
     with matplotlib.rc_context(STYLE):
         for name, (draw, size) in DRAWINGS.items():
-            source, lines = results / f"{name}.json", read_results(results / f"{name}.jsonl")
-            if lines or source.is_file():
+            source = results / name
+            if source.is_file():
                 figure = Figure(figsize=size, layout="constrained")
-                draw(lines or json.loads(source.read_text(encoding="utf8")), figure)
-                written.append(plots / f"{name}.svg")
+                draw(_read(source), figure)
+                written.append(plots / f"{source.stem}.svg")
                 figure.savefig(written[-1], facecolor="white", metadata={"Date": None, "Creator": None})
     return written
 

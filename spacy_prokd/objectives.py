@@ -408,9 +408,8 @@ def _detached(sums: ClassSums) -> ClassSums:
 
 def _words_where(mask: Tensor, output: TaggerOutput, batch: Batch) -> tuple[TaggerOutput, Batch]:
     """Output and batch of some words."""
-    parts = (None if rows is None else rows[mask] for rows in (batch.classes, batch.soft, batch.vectors))
-    classes, soft, vectors = parts
+    vectors = None if batch.vectors is None else batch.vectors[mask]
     return (
-        TaggerOutput(output.vectors[mask], output.logits[mask], output.lengths),
-        Batch(classes, soft, batch.texts, vectors),
+        output._replace(vectors=output.vectors[mask], logits=output.logits[mask]),
+        batch._replace(classes=batch.classes[mask], soft=batch.soft[mask], vectors=vectors),
     )
