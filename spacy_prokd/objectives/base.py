@@ -1,0 +1,50 @@
+"""What the pipe and an objective tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from ..architectures import TaggerOutput
+from ..network.head import TagHead
+
+
+class Batch(NamedTuple):
+    """What is known of the words of some docs.
+
+    classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
+    soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities; all 0 for words of labelled docs.
+    texts (Sequence[bytes]): What tells each doc that has them from others, the same in every epoch.
+    vectors (Tensor | None): float32 [n_words, width], the teacher's word vectors.
+    """
+
+    classes: Tensor
+    soft: Tensor | None = None
+    texts: Sequence[bytes] = ()
+    vectors: Tensor | None = None
+
+
+class Progress(NamedTuple):
+    """How far training is: `epoch` of `epochs`, counted from 0, and the share of this epoch that is done."""
+
+    epoch: int
+    epochs: int
+    share: float
+
+
+Pass = Callable[[], Iterable[tuple[TaggerOutput, Batch]]]
+
+
+class Objective(Protocol):
+    """What the pipe asks of an objective. `losses` holds "loss", whose gradient is taken, and named parts of it."""
+
+    needs_soft_labels: bool
+    needs_vectors: bool
+
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
+        """Called before each epoch; `corpus` is a full pass without dropout and gradients."""
+
+    def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """The losses of one batch."""
