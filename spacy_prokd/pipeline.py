@@ -306,6 +306,7 @@ class ProKDNer(TrainablePipe):
         if not any(len(example.predicted) for example in examples):
             return losses
         progress = self._advance(len(examples))
+        examples *= self.objective.readings
         set_dropout_rate(self.model, drop)
         units = self._to_units([example.predicted for example in examples])
         output, backprop = self.model.begin_update(units.docs)

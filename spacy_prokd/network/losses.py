@@ -29,19 +29,21 @@ def cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor | None = None
     return losses.mean() if weights is None else (weights * losses).mean()
 
 
-def distillation(logits: Tensor, p: Tensor, reduction: ClassReduction = "sum") -> Tensor:
+def distillation(logits: Tensor, p: Tensor, reduction: ClassReduction = "sum", weights: Tensor | None = None) -> Tensor:
     """Squared distance of the student's and the teacher's probabilities (Eq. 2), mean over words.
 
     logits (Tensor): [n_words, n_classes], the student's; q = softmax(logits).
     p (Tensor): [n_words, n_classes], the teacher's probabilities.
     reduction (ClassReduction): Over classes: "sum" as printed, or "mean" as in TSL's code, 9 times smaller for
         9 classes.
+    weights (Tensor | None): [n_words], how much each word counts; all the same if None.
     RETURNS (Tensor): Scalar; 0 for no words.
     """
     if len(logits) == 0:
         return logits.sum()
     squares = (torch.softmax(logits, dim=-1) - p).square()
-    return (squares.sum(dim=-1) if reduction == "sum" else squares.mean(dim=-1)).mean()
+    losses = squares.sum(dim=-1) if reduction == "sum" else squares.mean(dim=-1)
+    return losses.mean() if weights is None else (weights * losses).mean()
 
 
 def vector_distillation(h: Tensor, teacher: Tensor) -> Tensor:
@@ -100,6 +102,21 @@ def class_alignment(
     if reduction == "paper":
         return -torch.logsumexp(log_ratio, dim=0)
     return -log_ratio.mean()
+
+
+def consistency(first: Tensor, second: Tensor) -> Tensor:
+    """How far two readings of the same words are apart: the mean of KL(a || b) and KL(b || a), mean over words.
+
+    R-Drop (Liang et al., 2021), which ConNER (Zhou et al., 2022) takes for cross-lingual NER: dropout differs from
+    reading to reading, and what it changes is no property of the text.
+
+    first, second (Tensor): [n_words, n_classes] logits.
+    RETURNS (Tensor): Scalar; 0 for no words.
+    """
+    if len(first) == 0:
+        return first.sum() + second.sum()
+    a, b = torch.log_softmax(first, dim=-1), torch.log_softmax(second, dim=-1)
+    return 0.5 * ((a.exp() - b.exp()) * (a - b)).sum(dim=-1).mean()
 
 
 def distillation_weight(epoch: int, epochs: int) -> float:

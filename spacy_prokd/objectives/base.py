@@ -38,8 +38,12 @@ Pass = Callable[[], Iterable[tuple[TaggerOutput, Batch]]]
 
 
 class Objective(Protocol):
-    """What the pipe asks of an objective. `losses` holds "loss", whose gradient is taken, and named parts of it."""
+    """What the pipe asks of an objective. `losses` holds "loss", whose gradient is taken, and named parts of it.
 
+    readings (int): How often each batch is read, with another dropout each time; the outputs follow one another.
+    """
+
+    readings: int
     needs_soft_labels: bool
     needs_vectors: bool
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import spacy
 import torch
@@ -45,6 +46,7 @@ def make_student(
     distance: Literal["mahalanobis", "euclidean", "cosine"] = "mahalanobis",
     sharpness: float | None = None,
     reduction: Literal["sum", "mean"] = "sum",
+    confidence_power: float = 0.0,
     margin_gate: bool = False,
     confidence: float = 0.0,
     class_share: float = 1.0,
@@ -64,6 +66,8 @@ def make_student(
         by its mean (as printed but for the unit), or "cosine".
     sharpness (float | None): Power of the weights q of Eq. 4; 1 as printed, None for the argmax alone.
     reduction (str): Of Eq. 2 over classes: "sum" as printed, "mean" as in TSL's code.
+    confidence_power (float): Of the teacher's highest probability of a word, by which it counts in Eq. 2: 2 in MTMT
+        (Li et al., 2022); 0 for all the same, as printed.
     margin_gate (bool): Whether a prototype overrules the teacher only for words that are nearer to it than usual.
     confidence (float): Words whose pseudo-label is less probable do not count in Eq. 11.
     class_share (float): Share of each class's words that count in Eq. 11, the surest first.
@@ -76,54 +80,40 @@ def make_student(
     """
     power = float("inf") if sharpness is None else sharpness
     return Student(
-        self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, margin_gate, confidence,
-        class_share, relabel, vector_weight, source_weight,
+        self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, confidence_power, margin_gate,
+        confidence, class_share, relabel, vector_weight, source_weight,
     )  # fmt: skip
 
 
+@dataclass(eq=False)
 class Student:
     """See `make_student`."""
 
-    needs_soft_labels = True
-    least_agreement = 0.75  # with the teacher; far below it, prototypes chase their own labels
-    least_entities = 0.25  # of those that the teacher finds
-    guarded_batches = 20  # which the guard looks at together: a few hundred entities
+    readings: ClassVar[int] = 1
+    needs_soft_labels: ClassVar[bool] = True
+    least_agreement: ClassVar[float] = 0.75  # with the teacher; far below it, prototypes chase their own labels
+    least_entities: ClassVar[float] = 0.25  # of those that the teacher finds
+    guarded_batches: ClassVar[int] = 20  # which the guard looks at together: a few hundred entities
 
-    def __init__(
-        self,
-        self_training: bool,
-        alpha: float | None,
-        beta: float,
-        tau_proto: float,
-        gamma: float,
-        prior: bool,
-        distance: Distance,
-        sharpness: float,
-        reduction: ClassReduction,
-        margin_gate: bool,
-        confidence: float,
-        class_share: float,
-        relabel: str,
-        vector_weight: float,
-        source_weight: float,
-    ) -> None:
-        self.self_training = self_training
-        self.alpha = alpha
-        self.beta = beta
-        self.tau_proto = tau_proto
-        self.gamma = gamma
-        self.prior = prior
-        self.distance: Distance = distance
-        self.sharpness = sharpness
-        self.reduction: ClassReduction = reduction
-        self.margin_gate = margin_gate
-        self.confidence = confidence
-        self.class_share = class_share
-        self.relabel = relabel
-        self.vector_weight = vector_weight
-        self.source_weight = source_weight
-        self._labels: LabelledTexts | None = None  # of this epoch
-        self._recent: list[tuple[Tensor, Tensor]] = []  # predictions and the teacher's labels, since the guard looked
+    self_training: bool
+    alpha: float | None
+    beta: float
+    tau_proto: float
+    gamma: float
+    prior: bool
+    distance: Distance
+    sharpness: float
+    reduction: ClassReduction
+    confidence_power: float
+    margin_gate: bool
+    confidence: float
+    class_share: float
+    relabel: Literal["epoch", "batch"]
+    vector_weight: float
+    source_weight: float
+    _labels: LabelledTexts | None = field(default=None, init=False)  # of this epoch
+    # predictions and the teacher's labels, since the guard looked
+    _recent: list[tuple[Tensor, Tensor]] = field(default_factory=list, init=False)
 
     @property
     def needs_vectors(self) -> bool:
@@ -185,7 +175,8 @@ class Student:
     ) -> dict[str, Tensor]:
         """Eq. 13."""
         alpha = self.weight(progress)
-        kd = distillation(output.logits, batch.soft, self.reduction)
+        sureness = batch.soft.amax(dim=-1) ** self.confidence_power if self.confidence_power else None
+        kd = distillation(output.logits, batch.soft, self.reduction, sureness)
         losses = {"distillation": kd.detach()}
         if self.needs_vectors:
             matching = vector_distillation(output.vectors, batch.vectors)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import spacy
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..architectures import TaggerOutput
 from ..errors import ProKDError
 from ..network.head import TagHead
-from ..network.losses import Reduction, class_alignment, cross_entropy
+from ..network.losses import Reduction, class_alignment, consistency, cross_entropy
 from ..network.prototypes import ClassSums, class_sums, sharpen, straight_through
 from .base import Batch, Pass, Progress
 
@@ -25,6 +26,7 @@ def make_teacher(
     reduction: Literal["mean", "paper"] = "mean",
     positive_in_denominator: bool = True,
     gradient: Literal["straight_through", "gamma"] = "straight_through",
+    consistency_weight: float = 0.0,
 ) -> Teacher:
     """The teacher's objective (Eq. 7): cross entropy on source words plus alignment of class prototypes.
 
@@ -35,35 +37,35 @@ def make_teacher(
     reduction (str): "mean" over classes, or "paper": the log of the sum as printed.
     positive_in_denominator (bool): Of Eq. 6, as in SimCLR; false as printed.
     gradient (str): "straight_through" the moving average, or through "gamma" as printed.
+    consistency_weight (float): Of R-Drop, for which each batch is read twice; the paper has none.
     """
-    return Teacher(alignment_weight, tau_align, gamma, sharpness, reduction, positive_in_denominator, gradient)
+    return Teacher(
+        alignment_weight, tau_align, gamma, sharpness, reduction, positive_in_denominator, gradient, consistency_weight
+    )
 
 
+@dataclass(eq=False)
 class Teacher:
     """See `make_teacher`."""
 
-    needs_soft_labels = False
-    needs_vectors = False
+    needs_soft_labels: ClassVar[bool] = False
+    needs_vectors: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        alignment_weight: float,
-        tau_align: float,
-        gamma: float,
-        sharpness: float,
-        reduction: Reduction,
-        positive_in_denominator: bool,
-        gradient: str,
-    ) -> None:
-        self.alignment_weight = alignment_weight
-        self.tau_align = tau_align
-        self.gamma = gamma
-        self.sharpness = sharpness
-        self.reduction: Reduction = reduction
-        self.positive_in_denominator = positive_in_denominator
-        self.gradient = gradient
-        self._epoch_sums: ClassSums | None = None
-        self._batches_without_target = 0
+    alignment_weight: float
+    tau_align: float
+    gamma: float
+    sharpness: float
+    reduction: Reduction
+    positive_in_denominator: bool
+    gradient: Literal["straight_through", "gamma"]
+    consistency_weight: float
+    _epoch_sums: ClassSums | None = field(default=None, init=False)
+    _batches_without_target: int = field(default=0, init=False)
+
+    @property
+    def readings(self) -> int:
+        """How often each batch is read."""
+        return 2 if self.consistency_weight else 1
 
     def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
         """Source prototypes are the means over the epoch that ended (Eq. 3): no pass of its own is needed."""
@@ -72,7 +74,7 @@ class Teacher:
         self._epoch_sums = None
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """Eq. 7: Eq. 1 on words with a gold tag, Eq. 6 between these and the others."""
+        """Eq. 7: Eq. 1 on words with a gold tag, Eq. 6 between these and the others; R-Drop on all."""
         labelled = batch.classes >= 0
         loss = cross_entropy(output.logits[labelled], batch.classes[labelled])
         losses = {"cross_entropy": loss.detach()}
@@ -83,6 +85,10 @@ class Teacher:
             ramp = progress.share if progress.epoch == 0 else 1.0
             loss = loss + ramp * self.alignment_weight * alignment
             losses["alignment"] = alignment.detach()
+        if self.consistency_weight:
+            apart = consistency(*output.logits.chunk(2))
+            loss = loss + self.consistency_weight * apart
+            losses["consistency"] = apart.detach()
         return {"loss": loss, **losses}
 
     def _expect_target(self, labelled: Tensor) -> None:

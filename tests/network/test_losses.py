@@ -11,6 +11,7 @@ from torch.autograd import gradcheck
 
 from spacy_prokd.network.losses import (
     class_alignment,
+    consistency,
     cross_entropy,
     distillation,
     distillation_weight,
@@ -42,6 +43,13 @@ def test_distillation_sums_over_classes_and_averages_over_words_eq_2():
     p = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
     # word 1: (1/4 - 1/2)^2 + (3/4 - 1/2)^2 = 0.125; word 2: (1/2 - 1)^2 + (1/2 - 0)^2 = 0.5; mean 0.3125
     assert distillation(LOGITS, p).item() == pytest.approx(0.3125, abs=1e-6)
+
+
+def test_distillation_counts_words_by_weight():
+    p = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    # (1 * 0.125 + 0.25 * 0.5) / 2
+    weights = torch.tensor([1.0, 0.25])
+    assert distillation(LOGITS, p, weights=weights).item() == pytest.approx(0.125, abs=1e-6)
 
 
 def test_vector_distillation_is_a_share_of_the_teachers_squared_length():
@@ -131,6 +139,17 @@ def test_fewer_than_two_classes_have_nothing_to_align(n):
 def test_the_weight_of_distillation_falls_with_the_square_of_the_epoch_eq_12():
     # 1 - 0, 1 - 1/16, 1 - 4/16, 1 - 9/16
     assert [distillation_weight(e, 4) for e in range(4)] == [1.0, 0.9375, 0.75, 0.4375]
+
+
+def test_consistency_is_the_mean_of_both_divergences():
+    # a = (1/4, 3/4), b = (1/2, 1/2): KL(a || b) = 0.1308120, KL(b || a) = 0.1438410, their mean 0.1373265
+    first, second = LOGITS, LOGITS.flip(0)
+    assert consistency(first[:1], second[:1]).item() == pytest.approx(0.1373265, abs=1e-6)
+    assert consistency(first, second).item() == pytest.approx(0.1373265, abs=1e-6)
+    assert consistency(second, first).item() == consistency(first, second).item()
+    assert consistency(first, first).item() == 0.0
+    assert consistency(first[:0], second[:0]).item() == 0.0
+    assert gradcheck(consistency, (random(4, 3), random(4, 3, seed=1)))
 
 
 def test_student_loss_eq_13():

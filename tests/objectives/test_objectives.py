@@ -9,6 +9,7 @@ from thinc.api import fix_random_seed
 
 from spacy_prokd.architectures import get_head
 from spacy_prokd.errors import ProKDError
+from spacy_prokd.objectives import make_teacher
 
 
 def test_objectives_resolve_from_a_config():
@@ -39,3 +40,13 @@ def test_a_loss_that_is_no_number_stops_training(nlp, small_tok2vec, source_exam
     with pytest.raises(ProKDError, match=r"loss became nan in epoch 1.*learning rate"):
         nlp.update(source_examples, sgd=optimizer)
     assert torch.equal(get_head(pipe.model).classifier.bias, before)  # nothing was learned from it
+
+
+def test_a_batch_is_read_as_often_as_the_objective_asks(nlp, small_tok2vec, source_examples):
+    """Each time with another dropout, and with the same labels."""
+    pipe = nlp.add_pipe("prokd_ner", config={"model": {"tok2vec": small_tok2vec}})
+    nlp.initialize(lambda: source_examples)
+    pipe.objective = make_teacher(consistency_weight=1.0)
+    losses = nlp.update(source_examples, drop=0.5)
+    assert losses["prokd_ner.consistency"] > 0.0
+    assert losses["prokd_ner"] > losses["prokd_ner.cross_entropy"]

@@ -142,6 +142,13 @@ class TestStudent:
         ]
         assert_close(losses[0], CLASSES * losses[1])
 
+    def test_words_that_the_teacher_is_sure_of_count_more(self, head):
+        output, soft = make_output(8), make_soft(8)
+        loss = make_student(self_training=False, confidence_power=2.0).losses(head, output, batch_of(soft), LATER)[
+            "loss"
+        ]
+        assert_close(loss, distillation(output.logits, soft, weights=soft.amax(dim=-1).square()))
+
     def test_the_teacher_is_left_out_with_beta_1(self, head):
         output, soft = clusters()
         student = make_student(alpha=0.0, beta=1.0, relabel="batch")

@@ -7,10 +7,10 @@ import torch
 from torch.testing import assert_close
 from words import CLASSES, CLASSES_OF_WORDS, LATER, ONE_HOT, WIDTH, make_head, make_output, no_pass
 
-from spacy_prokd.architectures import gradient_of
+from spacy_prokd.architectures import TaggerOutput, gradient_of, leaf
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.head import TagHead
-from spacy_prokd.network.losses import class_alignment, cross_entropy
+from spacy_prokd.network.losses import class_alignment, consistency, cross_entropy
 from spacy_prokd.network.prototypes import ClassSums, class_sums
 from spacy_prokd.objectives import Batch, Progress, make_teacher
 
@@ -39,6 +39,17 @@ class TestTeacher:
     def test_the_whole_loss_is_eq_7(self, head):
         losses = make_teacher(alignment_weight=0.5).losses(head, make_output(12), Batch(CLASSES_OF_WORDS, None), LATER)
         assert_close(losses["loss"].detach(), losses["cross_entropy"] + 0.5 * losses["alignment"])
+
+    def test_consistency_is_between_two_readings_of_the_same_words(self, head):
+        first, second = make_output(12, seed=1), make_output(12, seed=2)
+        both = TaggerOutput(*(torch.cat([a, b]) for a, b in zip(first[:2], second[:2])), [12, 12])
+        teacher, classes = make_teacher(consistency_weight=0.5), CLASSES_OF_WORDS.repeat(2)
+        losses = teacher.losses(head, leaf(both), Batch(classes), LATER)
+        assert teacher.readings == 2
+        assert make_teacher().readings == 1
+        # on all words, those without a label too
+        assert_close(losses["consistency"], consistency(first.logits, second.logits).detach())
+        assert_close(losses["loss"].detach(), losses["cross_entropy"] + 0.5 * losses["consistency"])
 
     @pytest.mark.parametrize(("progress", "ramp"), [((0, 3, 0.0), 0.0), ((0, 3, 0.25), 0.25), ((1, 3, 0.0), 1.0)])
     def test_alignment_rises_over_the_first_epoch(self, head, progress, ramp):
