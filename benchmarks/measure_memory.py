@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,7 +33,7 @@ SIDES = Path(__file__).parent / "memory_sides.py"
 REPORTS = 40
 STEPS = 30
 VOCABULARY_SIZE = 120_000  # what `package` keeps
-ROOM = 8  # pieces for a text's number
+ROOM = 32  # pieces for two words more
 # Both corpora get batches of the same size and fill the buffers of reader and batcher, which are all that is held.
 STREAMING = {
     "training.max_epochs": -1,
@@ -112,10 +113,15 @@ def write_soft(docs: Sequence[Doc], folder: Path) -> Path:
     return folder
 
 
-def renumber(docs: Sequence[Doc], n: int) -> list[Doc]:
-    """n texts from fewer: each ends in a number of its own, so that none is there twice."""
+def tell_apart(docs: Sequence[Doc], n: int) -> list[Doc]:
+    """n texts from fewer: each ends in two words that no other ends in, and none is a new one."""
+    words = list(dict.fromkeys(token.text for doc in docs for token in doc))
+    size = math.isqrt(n) + 1
+    if len(words) < size:
+        raise ValueError(f"{len(words)} words make no {n} pairs")
     return [
-        Doc(doc.vocab, words=[*(token.text for token in doc), str(i)]) for i, doc in enumerate(islice(cycle(docs), n))
+        Doc(doc.vocab, words=[*(token.text for token in doc), words[i // size], words[i % size]])
+        for i, doc in enumerate(islice(cycle(docs), n))
     ]
 
 
@@ -153,7 +159,7 @@ def measure_memory(
         max_length = component["model"]["tok2vec"]["max_length"]
         short = list(islice(fitting(docs, read_tokenizer(encoder), max_length - ROOM), training_sentences))
         DocBin(docs=short[:50]).to_disk(folder / "dev.spacy")
-        once, ten_times = renumber(short, training_sentences), renumber(short, 10 * training_sentences)
+        once, ten_times = tell_apart(short, training_sentences), tell_apart(short, 10 * training_sentences)
         soft, more = write_soft(once, folder / "soft"), write_soft(ten_times, folder / "more")
         words.write_text(json.dumps([[token.text for token in doc] for doc in once]), encoding="utf8")
         hand_settings = asdict(loop_settings("student", len(nlp.get_pipe("prokd_ner").tags), overrides))

@@ -34,7 +34,8 @@ def measure_scaling(
 ) -> dict[str, Any]:
     """Words a second of a student's `nlp.pipe` over several texts of each size.
 
-    sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many.
+    sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many, and there
+        a pipeline without any pipe as well: what spaCy itself needs to send texts and Docs to and fro.
     longest (int): Words of the longest text; from 10 on, each ten times as long.
     largest (int): Texts of the largest corpus; from 1,000 on, each ten times as large, of the first words of the
         corpus's own again and again. Each but the first is tagged once.
@@ -46,10 +47,10 @@ def measure_scaling(
     words = [token.text for doc in docs for token in doc]
     nlp = make_ours(encoder, overrides or {}, layers=HALF)
     threads = torch.get_num_threads()
-    speed = _Speed(nlp, rounds)
+    speed, bare = _Speed(nlp, rounds), _Speed(spacy.blank("xx"), rounds)
     lengths, sizes = list(_powers(10, longest)), list(_powers(1000, largest))
     with progress_bar() as progress:
-        task = progress.add_task("scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 1)
+        task = progress.add_task("scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 2)
 
         def measure(name: str, cases: Iterable[int], run: Callable[[int], float]) -> dict[str, float]:
             found = {}
@@ -76,6 +77,7 @@ def measure_scaling(
                 "corpus_size": measure("texts", sizes, lambda n: speed.of_stream(short, n, once=n > sizes[0])),
                 "threads": measure("threads", range(1, threads + 1), with_threads),
                 "processes": measure("processes", (2,), lambda n: speed.of(many, n_process=n)),
+                "empty_pipeline_processes": measure("processes, no pipe", (2,), lambda n: bare.of(many, n_process=n)),
             },
         }
 

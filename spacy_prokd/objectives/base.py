@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from ..architectures import TaggerOutput
 from ..network.head import TagHead
+
+NO_TEXTS = np.zeros(0, dtype=np.uint64)
 
 
 class Batch(NamedTuple):
@@ -16,13 +19,13 @@ class Batch(NamedTuple):
 
     classes (Tensor): int64 [n_words], the gold class; -1 where there is none.
     soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities; all 0 for words of labelled docs.
-    texts (Sequence[bytes]): What tells each doc that has them from others, the same in every epoch.
+    texts (np.ndarray): uint64, what tells each doc that has them from others, the same in every epoch.
     vectors (Tensor | None): float32 [n_words, width], the teacher's word vectors.
     """
 
     classes: Tensor
     soft: Tensor | None = None
-    texts: Sequence[bytes] = ()
+    texts: np.ndarray = NO_TEXTS
     vectors: Tensor | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import numpy as np
 import spacy
 import torch
 from torch import Tensor
@@ -138,14 +139,14 @@ class Student:
         n_classes, width = head.target.vectors.shape
         device = head.target.vectors.device
         moments = Moments(n_classes, width, device)
-        texts: list[bytes] = []
+        texts: list[np.ndarray] = []
         lengths: list[int] = []
         with ArraySpool() as vectors, ArraySpool() as soft:
             for output, batch in corpus():
                 moments.add(output.vectors, self._weights(output.logits))
                 vectors.append(output.vectors.cpu().numpy())
                 soft.append(batch.soft.cpu().numpy())
-                texts.extend(batch.texts)
+                texts.append(batch.texts)
                 lengths.extend(output.lengths)
             head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
             found = join(
@@ -155,7 +156,7 @@ class Student:
         labels, counts = self._select(found)
         self._guard(labels, found.teacher, f"before epoch {progress.epoch + 1}")
         if self.relabel == "epoch":
-            self._labels = LabelledTexts(texts, lengths, labels, counts)
+            self._labels = LabelledTexts(np.concatenate(texts), lengths, labels, counts)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13 on target words, Eq. 1 on labelled ones of the source."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -89,9 +90,10 @@ def test_no_words():
 
 def test_texts_are_found_again_in_any_order():
     labels: Tensor = torch.tensor([1, 2, 3, 4, 5, 6], dtype=torch.int16)
-    texts = LabelledTexts([b"a", b"b", b"c"], [2, 1, 3], labels, labels > 3)
-    found, counts = texts.of([b"c", b"a"])
+    texts = LabelledTexts(np.array([7, 3, 5], dtype=np.uint64), [2, 1, 3], labels, labels > 3)
+    found, counts = texts.of(np.array([5, 7], dtype=np.uint64))
     assert (found.tolist(), counts.tolist()) == ([4, 5, 6, 1, 2], [True, True, True, False, False])
     assert found.dtype == torch.int64
-    with pytest.raises(KeyError):
-        texts.of([b"d"])
+    for unknown in (4, 9):
+        with pytest.raises(KeyError, match=str(unknown)):
+            texts.of(np.array([5, unknown], dtype=np.uint64))

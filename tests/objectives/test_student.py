@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -26,9 +27,13 @@ def one_pass(output: TaggerOutput, soft: torch.Tensor):
     return lambda: iter([(plain, batch_of(soft))])
 
 
-def batch_of(soft: torch.Tensor, text: bytes = b"text") -> Batch:
+def keys(*texts: int) -> np.ndarray:
+    return np.array(texts, dtype=np.uint64)
+
+
+def batch_of(soft: torch.Tensor, text: int = 0) -> Batch:
     """A batch of one text."""
-    return Batch(torch.full((len(soft),), -1), soft, [text])
+    return Batch(torch.full((len(soft),), -1), soft, keys(text))
 
 
 def clusters(n: int = 30) -> tuple[TaggerOutput, torch.Tensor]:
@@ -201,14 +206,14 @@ class TestStudent:
 
     def test_each_text_keeps_the_label_of_the_full_pass_for_an_epoch(self, head):
         output, soft = clusters()
-        texts = [b"one", b"two", b"three"]
+        texts = keys(1, 2, 3)
         plain = TaggerOutput(output.vectors.detach(), output.logits.detach(), [5, 10, 15])
         student = make_student(alpha=0.0)
         student.start_epoch(head, LATER, lambda: iter([(plain, Batch(torch.full((30,), -1), soft, texts))]))
         before = head.target.prototypes()
         # one text and another, in a batch of a model that has changed since
         moved = leaf(TaggerOutput(torch.zeros(20, WIDTH), torch.zeros(20, CLASSES), [15, 5]))
-        batch = Batch(torch.full((20,), -1), torch.cat([soft[15:], soft[:5]]), [b"three", b"one"])
+        batch = Batch(torch.full((20,), -1), torch.cat([soft[15:], soft[:5]]), keys(3, 1))
         losses = student.losses(head, moved, batch, LATER)
         found = gradient_of(losses["loss"], moved).logits.argmin(dim=-1).tolist()
         assert found == [k % CLASSES for k in [*range(15, 30), *range(5)]]
@@ -223,14 +228,14 @@ class TestStudent:
             for i in range(2):
                 half = slice(30 * i, 30 * i + 30)
                 plain = TaggerOutput(output.vectors.detach()[half], output.logits.detach()[half], [30])
-                yield plain, batch_of(doubtful[half], bytes([i]))
+                yield plain, batch_of(doubtful[half], i)
 
         student = make_student(alpha=0.0, beta=1e-6, class_share=0.5)
         student.start_epoch(head, LATER, halves)
         losses = []
         for i in range(2):
             flat = leaf(TaggerOutput(torch.zeros(30, WIDTH), torch.zeros(30, CLASSES), [30]))
-            losses.append(float(student.losses(head, flat, batch_of(soft[:30], bytes([i])), LATER)["self_training"]))
+            losses.append(float(student.losses(head, flat, batch_of(soft[:30], i), LATER)["self_training"]))
         assert losses[0] > 1.0
         assert losses[1] == 0.0
 
@@ -239,7 +244,7 @@ class TestStudent:
         student = make_student()
         student.start_epoch(head, LATER, one_pass(output, soft))
         with pytest.raises(ProKDError, match=r"initialize\(\) did not see"):
-            student.losses(head, output, batch_of(soft, b"another"), LATER)
+            student.losses(head, output, batch_of(soft, 1), LATER)
 
     def test_labels_far_from_the_teachers_stop_training(self, head):
         output, soft = clusters()
@@ -280,7 +285,7 @@ def test_gold_words_add_eq_1_to_a_students_loss(head):
     soft = torch.cat([torch.zeros(3, CLASSES), make_soft(3)])
     classes = torch.tensor([2, -1, 0, -1, -1, 1])  # the last is a label of target text, which nobody looks at
     student = make_student(self_training=False, source_weight=0.5)
-    losses = student.losses(head, output, Batch(classes, soft, [b"text"]), LATER)
+    losses = student.losses(head, output, Batch(classes, soft, keys(0)), LATER)
     gold = cross_entropy(output.logits[[0, 2]], classes[[0, 2]])
     assert_close(losses["cross_entropy"], gold.detach())
     assert_close(losses["loss"], 0.5 * gold + distillation(output.logits[3:], soft[3:]))
