@@ -1,15 +1,32 @@
-"""Scripts that are written without spaces: Han, Kana, Thai, Lao, Burmese and Khmer."""
+"""Scripts: that of a text, and those that are written without spaces (Han, Kana, Thai, Lao, Burmese and Khmer)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 _SPACELESS = re.compile(
     "[々\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
     "\u3041-\u30fa\u30fc-\u30ff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]"
 )
+
+
+@lru_cache(maxsize=10_000)
+def script_of(letter: str) -> str:
+    """The script of a letter, as Unicode names it: LATIN, CYRILLIC, CJK, ..."""
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def main_script(text: str) -> str:
+    """The script of most letters of a text; Han and Kana, which Japanese mixes, are one. Empty without letters."""
+    scripts = Counter(script_of(character) for character in text if character.isalpha())
+    for kana in ("HIRAGANA", "KATAKANA"):
+        scripts["CJK"] += scripts.pop(kana, 0)
+    script, n_letters = scripts.most_common(1)[0]
+    return script if n_letters else ""
 
 
 def has_spaceless(text: str) -> bool:

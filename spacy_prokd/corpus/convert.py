@@ -15,12 +15,15 @@ from ..errors import ProKDError
 from ..files import atomic_file, sha256
 from ..progress import progress_bar
 from ..tokenizer import blank
+from .contents import Contents
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .report import ConvertReport, LanguageReport, SplitReport
+from .texts import Texts
 
 SPLITS = ("train", "dev", "test")
 REPORT_FILE = "convert.json"
+HELD_OUT = 10  # every tenth text, where there is no dev file
 # No more than this is ever written: whatever else a corpus has (user data, span groups, parses) stays behind.
 _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE")
 
@@ -28,6 +31,7 @@ _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE")
 class _Language(NamedTuple):
     report: LanguageReport
     splits: dict[str, DocBin]
+    texts: dict[str, Texts]
 
 
 def convert_corpus(
@@ -42,7 +46,8 @@ def convert_corpus(
     """Convert the labelled source language and the unlabelled target language of a corpus folder.
 
     Of the target, `train` is required and loses its labels; `dev` and `test` are optional and keep theirs for
-    scoring. Of the source, `train` and `dev` are required. Nothing is written before everything has been read.
+    scoring. Of the source, `train` is required; without a `dev`, every tenth text is held out. Nothing is written
+    before everything has been read.
 
     corpus_dir (Path): The folder with a folder for each language.
     source_lang (str): The folder of the source language.
@@ -59,6 +64,7 @@ def convert_corpus(
     source = _read_language(corpus_dir, source_lang, output, False, label_map, None, nlp)
     known_labels = source.report.splits["train"].entities
     target = _read_language(corpus_dir, target_lang, output, True, label_map, known_labels, nlp)
+    target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(source.texts["train"])
     for language in (source, target):
         _write_language(language, output)
     return ConvertReport(source.report, target.report)
@@ -79,7 +85,7 @@ def convert_language(
     corpus_dir (Path): The folder with a folder for each language.
     lang (str): The folder of the language.
     output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
-    unlabelled_train (bool): True for a target language: `train` loses its labels, `dev` is optional.
+    unlabelled_train (bool): True for a target language: `train` loses its labels, and nothing is held out of it.
     label_map (LabelMap | None): Labels to rename or (None) to drop.
     known_labels (Collection[str] | None): The labels of the source's train; others in dev and test are warned
         about. If None, the labels of this language's own train, where it has any.
@@ -101,8 +107,7 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
         language first.
     RAISES (ProKDError): If a language or a required split is missing, with what there is instead.
     """
-    source = _find_files(corpus_dir, source_lang, ("train", "dev"))
-    target = _find_files(corpus_dir, target_lang, ("train",))
+    source, target = _find_files(corpus_dir, source_lang), _find_files(corpus_dir, target_lang)
     found = {
         path.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in (*source.values(), *target.values())
@@ -124,15 +129,25 @@ def _read_language(
     label_map = _check_label_map(label_map or {})
     if corpus_dir.resolve() == output.resolve():
         raise ProKDError(f"Corpus and output are the same folder, {output}. Choose another folder for the output.")
-    files = _find_files(corpus_dir, lang, ("train",) if unlabelled_train else ("train", "dev"))
-    language = _Language(LanguageReport(lang), {})
-    for split, path in files.items():
+    files = _find_files(corpus_dir, lang)
+    contents = {split: read_file(path) for split, path in files.items()}
+    if not unlabelled_train and "dev" not in files:
+        files["dev"] = files["train"]
+        contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
+    language = _Language(LanguageReport(lang), {}, {})
+    for split in (split for split in SPLITS if split in files):
+        path = files[split]
         drop_annotation = unlabelled_train and split == "train"
         report = SplitReport(file=f"{lang}/{path.name}")
         maker = DocMaker(
-            nlp, path, read_file(path), label_map=label_map, drop_annotation=drop_annotation, report=report
+            nlp, path, contents[split], label_map=label_map, drop_annotation=drop_annotation, report=report
         )
-        language.splits[split] = _make_docs(maker, report.file)
+        texts = language.texts[split] = Texts(report.file)
+        language.splits[split] = _make_docs(maker, texts)
+        report.median_words, report.longest = texts.median_length, max(texts.lengths)
+        report.warnings += texts.warn_of_scripts()
+        if split != "train":
+            report.warnings += texts.warn_of_overlap(language.texts["train"])
         report.entities = dict(sorted(report.entities.items()))
         language.report.splits[split] = report
         if not unlabelled_train and split != "test" and not report.entities:
@@ -150,18 +165,28 @@ def _check_label_map(label_map: Mapping[str, str | None]) -> LabelMap:
     return label_map
 
 
-def _find_files(corpus_dir: Path, lang: str, required: tuple[str, ...]) -> dict[str, Path]:
+def _hold_out(path: Path, contents: Contents) -> tuple[Contents, Contents]:
+    """What is left to learn from, and every tenth text, to see by how training goes."""
+    if len(contents.records) < HELD_OUT:
+        raise ProKDError(
+            f"{path} has only {len(contents.records)} texts and there is no dev file. Put a file 'dev.<ext>' beside "
+            f"it, or at least {HELD_OUT} texts into it: every tenth is then held out."
+        )
+    held_out = contents.records[HELD_OUT - 1 :: HELD_OUT]
+    rest = [record for i, record in enumerate(contents.records, start=1) if i % HELD_OUT]
+    note = f"there is no dev file: every tenth of its {len(contents.records):,} texts is held out as one."
+    return Contents(rest, [*contents.warnings, note]), Contents(held_out)
+
+
+def _find_files(corpus_dir: Path, lang: str) -> dict[str, Path]:
     folder = corpus_dir / lang
     if not folder.is_dir():
         parent = corpus_dir if corpus_dir.is_dir() else corpus_dir.parent
         problem = f"no folder '{lang}'" if corpus_dir.is_dir() else f"no folder '{corpus_dir.name}'"
         raise ProKDError(f"{parent} has {problem}; {_list(parent)}. A corpus is <lang>/train.<ext>, dev, test.")
     files = {split: path for split in SPLITS if (path := find_split(folder, split)) is not None}
-    for split in required:
-        if split not in files:
-            raise ProKDError(
-                f"{folder} has no file '{split}.<ext>'; {_list(folder)}. Put one there (.tsv, .jsonl, ...)."
-            )
+    if "train" not in files:
+        raise ProKDError(f"{folder} has no file 'train.<ext>'; {_list(folder)}. Put one there (.tsv, .jsonl, ...).")
     return files
 
 
@@ -195,11 +220,13 @@ def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[s
             )
 
 
-def _make_docs(maker: DocMaker, name: str) -> DocBin:
+def _make_docs(maker: DocMaker, texts: Texts) -> DocBin:
     doc_bin = DocBin(attrs=_ATTRIBUTES)
     with progress_bar() as progress:
-        for record in progress.track(maker.records, description=f"Converting {name}"):
-            doc_bin.add(maker.make(record))
+        for record in progress.track(maker.records, description=f"Converting {texts.file}"):
+            doc = maker.make(record)
+            texts.add(doc, record.lines[0])
+            doc_bin.add(doc)
     return doc_bin
 
 

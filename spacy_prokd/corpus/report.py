@@ -21,6 +21,7 @@ class SplitReport:
     scheme (str | None): The tag scheme of the file; None if it has no tags.
     annotated (bool): Whether the Docs written have entity annotation.
     docs, words (int): What was written.
+    median_words, longest (int): Words of a text.
     entities (dict[str, int]): Entities of each label, labels sorted, after the label map.
     repaired (int): Tags that broke the scheme's rules and were repaired.
     misaligned, overlapping (int): Spans left out because they end within a word, or share a word with a longer span.
@@ -33,6 +34,8 @@ class SplitReport:
     annotated: bool = False
     docs: int = 0
     words: int = 0
+    median_words: int = 0
+    longest: int = 0
     entities: dict[str, int] = field(default_factory=Counter)
     repaired: int = 0
     misaligned: int = 0
@@ -69,7 +72,7 @@ class ConvertReport:
 
 def _render(languages: list[LanguageReport]) -> RenderableType:
     table = Table("file", title="Corpus", title_justify="left")
-    for column in ("docs", "words"):
+    for column in ("docs", "words", "a text", "longest"):
         table.add_column(column, justify="right")
     table.add_column("entities")
     table.add_column("tags")
@@ -83,6 +86,8 @@ def _render(languages: list[LanguageReport]) -> RenderableType:
                 Text(split.file),
                 f"{split.docs:,}",
                 f"{split.words:,}",
+                f"{split.median_words:,}",
+                f"{split.longest:,}",
                 Text(entities or ("none" if split.annotated else "not annotated")),
                 split.scheme or "",
                 f"{split.repaired:,}",

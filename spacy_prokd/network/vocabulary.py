@@ -7,13 +7,13 @@ characters of other scripts into the unknown piece.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer, models
 
+from ..scripts import script_of
 from .encoder import WordEncoder
 
 _MARKS = ("▁", "##")  # of a piece that begins a word, of one that continues it
@@ -130,5 +130,5 @@ def _bare(piece: str) -> str:
 
 
 def _scripts(piece: str) -> set[str]:
-    """The scripts of a piece's letters: LATIN, CYRILLIC, CJK, ..., the first word of the letter's name in Unicode."""
-    return {unicodedata.name(char, "").partition(" ")[0] for char in _bare(piece) if char.isalpha()}
+    """The scripts of a piece's letters."""
+    return {script_of(char) for char in _bare(piece) if char.isalpha()}

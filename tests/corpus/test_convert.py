@@ -106,6 +106,33 @@ def test_wrong_tags_in_the_targets_train_do_not_matter(corpus, tmp_path):
     assert convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["train"].docs == 1
 
 
+def test_without_a_dev_file_every_tenth_text_of_the_source_is_held_out(corpus, tmp_path):
+    (corpus / "en/dev.tsv").unlink()
+    (corpus / "de/dev.tsv").unlink()
+    texts = [f"Anna\tB-PER\nno{i}\tO\n" for i in range(25)]
+    (corpus / "en/train.tsv").write_text("\n".join(texts), encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    last_words = {
+        split: [doc[-1].text for doc in load(tmp_path / f"out/en/{split}.spacy")] for split in ("train", "dev")
+    }
+    assert last_words["dev"] == ["no9", "no19"]
+    assert sorted([*last_words["train"], *last_words["dev"]]) == sorted(f"no{i}" for i in range(25))
+    assert "every tenth of its 25 texts is held out" in report.source.splits["train"].warnings[0]
+    assert report.source.splits["dev"].entities == {"PER": 2}
+    # of the target, nothing is
+    assert list(report.target.splits) == ["train"]
+
+
+def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus, tmp_path):
+    (corpus / "de/train.tsv").write_text("Анна\tO\n\n" + EN + "\n" + DE, encoding="utf8")
+    target = convert_corpus(corpus, "en", "de", tmp_path / "out").target
+    script, overlap = target.splits["train"].warnings
+    assert "script CYRILLIC" in script and "first de/train.tsv:1)" in script
+    assert "texts are in en/train.tsv too" in overlap
+    assert "texts are in de/train.tsv too" in target.splits["dev"].warnings[-1]
+    assert target.splits["train"].longest >= target.splits["train"].median_words > 0
+
+
 def test_a_split_that_is_gone_leaves_no_old_output(corpus, tmp_path):
     convert_corpus(corpus, "en", "de", tmp_path / "out")
     (corpus / "de/dev.tsv").unlink()
@@ -228,7 +255,7 @@ def broken(name, content):
         (broken("en/dev.tsv", "Otto\tB-PER\nAnna\tPERR\n"), r"dev\.tsv:2: 'Anna' has the unknown tag 'PERR'.*IOB2"),
         (broken("en/train.tsv", b"M\xfcnchen\tB-LOC\n"), r"train\.tsv:1: byte 1 .* not UTF-8"),
         (broken("de/train.tsv", ""), r"train\.tsv is empty"),
-        (broken("en/dev.tsv", None), r"en has no file 'dev\.<ext>'; there is train\.tsv"),
+        (broken("en/dev.tsv", None), r"train\.tsv has only \d texts and there is no dev file"),
         (broken("de/train.tsv", None), r"de has no file 'train\.<ext>'; there is dev\.tsv"),
         (broken("en/train.jsonl", "{}"), r"two files for 'train': train\.jsonl, train\.tsv"),
         (broken("en/train.tsv", "Anna\tO\n"), r"train\.tsv has 1 sentences and not one entity"),

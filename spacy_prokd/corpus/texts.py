@@ -1,0 +1,69 @@
+"""What the texts of a split are like: their lengths, their script, and which are in another split too."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from functools import cached_property
+from hashlib import blake2b
+
+from spacy.tokens import Doc
+
+from ..scripts import main_script
+
+SCRIPTS_TOLD = 0.01  # share of texts above which another script is worth a warning
+OVERLAP_TOLD = 0.01  # share of texts above which finding them elsewhere is
+
+
+class Texts:
+    """Gathers what is to be known of a split's texts.
+
+    file (str): Where they come from, for warnings.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lengths: list[int] = []
+        self._keys: list[bytes] = []
+        self._scripts: Counter[str] = Counter()
+        self._first_lines: dict[str, int] = {}
+
+    def add(self, doc: Doc, line: int) -> None:
+        """Add one text, which stands on a line."""
+        self.lengths.append(len(doc))
+        words = "\n".join(word.text for word in doc)
+        self._keys.append(blake2b(words.encode("utf8"), digest_size=8).digest())
+        script = main_script(words)
+        if script:  # numbers alone have none
+            self._scripts[script] += 1
+            self._first_lines.setdefault(script, line)
+
+    @property
+    def median_length(self) -> int:
+        """In words; 0 for no texts."""
+        return round(statistics.median(self.lengths)) if self.lengths else 0
+
+    @cached_property
+    def keys(self) -> frozenset[bytes]:
+        """What tells texts apart."""
+        return frozenset(self._keys)
+
+    def warn_of_scripts(self) -> list[str]:
+        """Tell of texts in another script than most of them."""
+        if not self._scripts:
+            return []
+        (main, n_main), *others = self._scripts.most_common()
+        n_texts = len(self.lengths)
+        return [
+            f"{n_others:,} of {n_texts:,} texts are mainly in the script {script}, {n_main:,} in {main} (first "
+            f"{self.file}:{self._first_lines[script]}). If that is another language, take them out."
+            for script, n_others in others
+            if n_others > SCRIPTS_TOLD * n_texts
+        ]
+
+    def warn_of_overlap(self, other: Texts) -> list[str]:
+        """Tell of texts that another split has too, word for word."""
+        n_both = sum(key in other.keys for key in self._keys)
+        if n_both <= OVERLAP_TOLD * len(self._keys):
+            return []
+        return [f"{n_both:,} of {len(self._keys):,} texts are in {other.file} too, word for word."]
