@@ -39,6 +39,39 @@ def main() -> None:
 
 
 @app.command()
+def init(
+    project: Annotated[Path, typer.Argument(help="Folder to make")],
+    source: Annotated[Path, typer.Option(help="Labelled texts (.jsonl, .tsv, .conll, .spacy, ...)")],
+    target: Annotated[Path, typer.Option(help="Texts of the target language (.txt or any other)")],
+    target_lang: Annotated[str, typer.Option(help="Language without labels, e.g. nl")],
+    source_lang: SourceLang = "en",
+    source_dev: Annotated[Optional[Path], typer.Option(help="More labelled texts; else a tenth is held out")] = None,
+    target_test: Annotated[Optional[Path], typer.Option(help="Labelled texts of the target, only to score")] = None,
+    labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
+) -> None:
+    """Make a project from your own files: checked, copied, and ready to run."""
+    from rich.console import Console
+
+    from .project import Files, make_project
+
+    report = make_project(
+        project,
+        Files(source, target, source_dev, target_test),
+        source_lang=source_lang,
+        target_lang=target_lang,
+        label_map=_parse_label_map(labels),
+        dry_run=dry_run,
+    )
+    Console().print(report)
+    if dry_run:
+        typer.echo("Nothing was written. Without --dry-run, the project is made.")
+    else:
+        typer.echo(f"\nThe project is in {project}. Now train, score and package:\n\n  cd {project}")
+        typer.echo("  python -m spacy project run all")
+
+
+@app.command()
 def assets(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
     output: Annotated[Path, typer.Argument(help="JSON file to write: the files and their checksums")],

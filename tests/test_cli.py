@@ -111,6 +111,23 @@ def test_assets_lists_the_files(run, raw, tmp_path):
     ]
 
 
+def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
+    files = (
+        "--source",
+        raw / "en" / "train.conll",
+        "--source-dev",
+        raw / "en" / "dev.conll",
+        "--target",
+        raw / "de" / "train.txt",
+    )
+    code, out, _err = run("init", tmp_path / "project", *files, "--target-lang", "de", "--dry-run")
+    assert code == 0 and "Nothing was written" in out and not (tmp_path / "project").exists()
+    code, out, _err = run("init", tmp_path / "project", *files, "--target-lang", "de", "--labels", "{ORG: null}")
+    assert code == 0 and "PER" in out and "ORG" not in out
+    assert out.splitlines()[-2:] == [f"  cd {tmp_path / 'project'}", "  python -m spacy project run all"]
+    assert 'corpus_labels: "{\\"ORG\\":null}"' in (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
+
+
 def test_convert_writes_docbins(run, raw, tmp_path):
     code, out, _err = run("convert", raw, tmp_path / "corpus", "--labels", "{ORG: null, LOC: PLACE}")
     assert code == 0 and "PLACE" in out

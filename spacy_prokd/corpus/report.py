@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from rich.console import Group, RenderableType
@@ -71,29 +72,51 @@ class ConvertReport:
 
 
 def _render(languages: list[LanguageReport]) -> RenderableType:
-    table = Table("file", title="Corpus", title_justify="left")
-    for column in ("docs", "words", "a text", "longest"):
-        table.add_column(column, justify="right")
-    table.add_column("entities")
-    table.add_column("tags")
-    for column in ("repaired", "misaligned", "overlapping"):
-        table.add_column(column, justify="right")
-    notes: list[Text] = []
-    for language in languages:
-        for split in language.splits.values():
-            entities = ", ".join(f"{label} {count:,}" for label, count in split.entities.items())
-            table.add_row(
-                Text(split.file),
-                f"{split.docs:,}",
-                f"{split.words:,}",
-                f"{split.median_words:,}",
-                f"{split.longest:,}",
-                Text(entities or ("none" if split.annotated else "not annotated")),
-                split.scheme or "",
-                f"{split.repaired:,}",
-                f"{split.misaligned:,}",
-                f"{split.overlapping:,}",
-            )
-            notes += [Text(f"{split.file}: {warning}", style="yellow") for warning in split.warnings]
-            notes += [Text(f"left out {example}", style="yellow") for example in split.examples]
-    return Group(table, *notes)
+    named = [(name, split) for language in languages for name, split in language.splits.items()]
+    splits = [split for _name, split in named]
+    # held out of another split's file
+    names = [split.file if f"/{name}." in split.file else f"{split.file} ({name})" for name, split in named]
+    notes = [
+        Text(note, style="yellow")
+        for split in splits
+        for note in (
+            *(f"{split.file}: {warning}" for warning in split.warnings),
+            *(f"left out {example}" for example in split.examples),
+        )
+    ]
+    return Group(_render_texts(dict(zip(names, splits))), _render_entities(dict(zip(names, splits))), *notes)
+
+
+def _render_texts(splits: dict[str, SplitReport]) -> Table:
+    """What there is; what was repaired or left out has a column only if anything was."""
+    columns: dict[str, Callable[[SplitReport], str]] = {
+        "texts": lambda split: f"{split.docs:,}",
+        "words": lambda split: f"{split.words:,}",
+        "a text": lambda split: f"{split.median_words:,}",
+        "longest": lambda split: f"{split.longest:,}",
+        "tags": lambda split: split.scheme or ("spans" if split.annotated else "not annotated"),
+        **{
+            name: (lambda split, name=name: f"{getattr(split, name):,}")
+            for name in ("repaired", "misaligned", "overlapping")
+            if any(getattr(split, name) for split in splits.values())
+        },
+    }
+    table = Table(title="Texts", title_justify="left")
+    table.add_column("file", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "tags" else "right")
+    for name, split in splits.items():
+        table.add_row(Text(name), *(cell(split) for cell in columns.values()))
+    return table
+
+
+def _render_entities(splits: dict[str, SplitReport]) -> Table:
+    """A row for each label: there may be many."""
+    annotated = {name: split for name, split in splits.items() if split.annotated}
+    table = Table(title="Entities", title_justify="left")
+    table.add_column("label", no_wrap=True)
+    for name in annotated:
+        table.add_column(Text(name), justify="right")
+    for label in sorted({label for split in annotated.values() for label in split.entities}):
+        table.add_row(Text(label), *(f"{split.entities.get(label, 0):,}" for split in annotated.values()))
+    return table

@@ -1,0 +1,125 @@
+"""A project made from a user's own files: whole, ready to run, and nothing of it where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from weasel.util import load_project_config
+
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.project import Files, find_template, make_project
+
+ROOT = Path(__file__).parents[1]
+SENTENCE = {"text": "Ruth Baker flew to Oslo.", "spans": [{"start": 0, "end": 10, "label": "PER"}]}
+
+
+@pytest.fixture
+def files(tmp_path) -> Files:
+    """Labelled English without a dev file, plain Dutch."""
+    source, target = tmp_path / "my_en.jsonl", tmp_path / "my nl.TXT"
+    source.write_text("\n".join(json.dumps(SENTENCE) for _ in range(20)), encoding="utf8")
+    target.write_text("Zij woont in Leiden.\nHij werkt bij Philips.\n", encoding="utf8")
+    return Files(source, target)
+
+
+def make(folder: Path, files: Files, **settings: object):
+    return make_project(folder, files, **{"source_lang": "en", "target_lang": "nl", **settings})
+
+
+def snapshot(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_project_has_all_that_it_needs(files, tmp_path):
+    report = make(tmp_path / "made" / "project", files)
+    project = tmp_path / "made" / "project"
+    assert snapshot(project) == [
+        ".gitignore",
+        "configs/student.cfg",
+        "configs/teacher.cfg",
+        "data/en/train.jsonl",
+        "data/nl/train.txt",
+        "project.yml",
+    ]
+    assert (project / "data/en/train.jsonl").read_bytes() == files.source.read_bytes()
+    for name in ("teacher.cfg", "student.cfg"):
+        assert (project / "configs" / name).read_bytes() == (ROOT / "configs" / name).read_bytes()
+    assert report.source.splits["dev"].docs == 2
+    assert report.target.splits["train"].docs == 2
+
+
+def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
+    make(tmp_path / "project", files, target_lang="zh-Hans", label_map={"PER": "PERSON", "X'\\": None})
+    made, ours = (
+        load_project_config(tmp_path / "project", interpolate=False),
+        load_project_config(ROOT, interpolate=False),
+    )
+    changed = {name for name in ours["vars"] if made["vars"][name] != ours["vars"][name]}
+    assert changed == {"corpus_dir", "target_lang", "corpus_labels", "package_name"}
+    assert made["vars"]["package_name"] == "prokd_zh_hans"
+    assert json.loads(made["vars"]["corpus_labels"]) == {"PER": "PERSON", "X'\\": None}
+    assert made["commands"] == ours["commands"]
+
+
+def test_all_files_find_their_place(files, tmp_path):
+    dev, test = tmp_path / "more.jsonl", tmp_path / "gold.jsonl"
+    for path in (dev, test):
+        path.write_text(json.dumps(SENTENCE), encoding="utf8")
+    make(tmp_path / "project", files._replace(source_dev=dev, target_test=test), source_lang="fr")
+    assert snapshot(tmp_path / "project" / "data") == [
+        "fr/dev.jsonl",
+        "fr/train.jsonl",
+        "nl/test.jsonl",
+        "nl/train.txt",
+    ]
+
+
+def test_a_dry_run_writes_nothing(files, tmp_path):
+    before = snapshot(tmp_path)
+    assert make(tmp_path / "project", files, dry_run=True).target.splits["train"].docs == 2
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"source": "gone.jsonl"}, r"no file .*gone\.jsonl"),
+        ({"source": "broken.jsonl"}, r"^\S+/broken\.jsonl:1: not JSON"),
+        ({"target": "words.docx"}, r"words\.docx is in an unknown format. Known are \.tsv"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(files, tmp_path, changed, message):
+    (tmp_path / "broken.jsonl").write_text("{", encoding="utf8")
+    (tmp_path / "words.docx").write_text("Leiden", encoding="utf8")
+    wrong = files._replace(**{name: tmp_path / value for name, value in changed.items()})
+    with pytest.raises(ProKDError, match=message):
+        make(tmp_path / "project", wrong)
+    assert not (tmp_path / "project").exists()
+
+
+def test_a_folder_with_something_in_it_stays_as_it_is(files, tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "notes.txt").write_text("mine", encoding="utf8")
+    with pytest.raises(ProKDError, match=r"project is there already and not empty"):
+        make(tmp_path / "project", files)
+    assert snapshot(tmp_path / "project") == ["notes.txt"]
+
+
+@pytest.mark.parametrize("lang", ["../nl", "Dutch", "", "n l"])
+def test_a_language_is_a_code_and_no_path(files, tmp_path, lang):
+    with pytest.raises(ProKDError, match="no code of a language"):
+        make(tmp_path / "project", files, target_lang=lang)
+
+
+def test_the_wheel_has_the_template(tmp_path):
+    command = [sys.executable, "setup.py", "-q", "build", "-b", str(tmp_path), "bdist_wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        for name in ("project.yml", "configs/teacher.cfg", "configs/student.cfg"):
+            assert wheel.read(f"spacy_prokd/template/{name}") == (find_template() / name).read_bytes()
