@@ -216,6 +216,26 @@ def report(
     typer.echo(f"Report in {output}")
 
 
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object")] = False) -> None:
+    """Say what is installed and what the machine can do, for a bug report."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from .info import describe_installation
+
+    facts = describe_installation()
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    table = Table(show_header=False)
+    for name, fact in facts.items():
+        table.add_row(name, fact)
+    Console().print(table)
+
+
 def _parse_label_map(text: str) -> dict[str, str | None] | None:
     """Read `{LOCATION: LOC, MISC: null}`, YAML as it stands in project.yml."""
     if not text.strip():

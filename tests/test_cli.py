@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,17 @@ def test_assets_lists_the_files(run, raw, tmp_path):
         "train.txt",
         "test.conll",
     ]
+
+
+def test_info_names_versions_and_no_folder(run):
+    code, out, _err = run("info", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["torch"] == version("torch")
+    assert facts["matrix products"] in ("float32", "bfloat16", "float16")
+    assert str(Path.home()) not in out and str(Path.cwd()) not in out
+    code, table, _err = run("info")
+    assert code == 0 and all(name in table for name in facts)
 
 
 def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
