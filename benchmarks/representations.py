@@ -31,6 +31,7 @@ from spacy_prokd.network.prototypes import class_sums
 from spacy_prokd.training_data import gold_classes
 
 MARKERS = ("o", "^")  # of source and target, as in the paper
+WORD_SIZE, PROTOTYPE_SIZE = 12, 160
 
 
 def read_words(nlp: spacy.Language, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -69,14 +70,12 @@ def draw(axes: Axes, places: np.ndarray, classes: np.ndarray, languages: np.ndar
     """Circles of the source and triangles of the target, a colour a class."""
     colours = matplotlib.colormaps["tab10"]
     for language, marker in enumerate(MARKERS):
-        mine = languages == language
-        axes.scatter(
-            *places[mine].T,
-            c=colours(classes[mine] % 10),
-            s=sizes[mine],
-            marker=marker,
-            edgecolors=["black" if size > 100 else "none" for size in sizes[mine]],
-        )
+        for size in np.unique(sizes):
+            for each in np.unique(classes):
+                mine = (languages == language) & (sizes == size) & (classes == each)
+                edge = "black" if size > WORD_SIZE else "none"
+                # one by one: matplotlib then draws its mark once in the file and refers to it
+                axes.scatter(*places[mine].T, color=colours(each % 10), s=size, marker=marker, edgecolors=edge)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -100,10 +99,10 @@ def main(
     chosen = [choose(classes, words, random) for _h, classes in read_both]
     shown = [np.concatenate([h[some], own]) for (h, _classes), some, own in zip(read_both, chosen, centres)]
     labels = [np.concatenate([classes[some], in_both]) for (_h, classes), some in zip(read_both, chosen)]
-    sizes = np.concatenate([[12] * len(some) + [160] * len(in_both) for some in chosen])
+    sizes = np.concatenate([[WORD_SIZE] * len(some) + [PROTOTYPE_SIZE] * len(in_both) for some in chosen])
     languages = np.repeat([0, 1], list(map(len, labels)))
     aligned = mutual_neighbours(*centres)
-    is_word = sizes < 100
+    is_word = sizes == WORD_SIZE
     result = {
         "aligned_classes": [tags[i] for i, yes in zip(in_both, aligned) if yes],
         "share_aligned": round(float(aligned.mean()), 3),
