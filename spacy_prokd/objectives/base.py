@@ -21,12 +21,14 @@ class Batch(NamedTuple):
     soft (Tensor | None): float32 [n_words, n_classes], the teacher's probabilities; all 0 for words of labelled docs.
     texts (np.ndarray): uint64, what tells each doc that has them from others, the same in every epoch.
     vectors (Tensor | None): float32 [n_words, width], the teacher's word vectors.
+    n_labelled (int): How many docs are labelled ones of the source, which a student learns from beside the others.
     """
 
     classes: Tensor
     soft: Tensor | None = None
     texts: np.ndarray = NO_TEXTS
     vectors: Tensor | None = None
+    n_labelled: int = 0
 
 
 class Progress(NamedTuple):

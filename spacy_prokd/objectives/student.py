@@ -160,13 +160,13 @@ class Student:
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13 on target words, Eq. 1 on labelled ones of the source."""
-        target = batch.soft.any(dim=-1)
-        if target.all():
+        if not batch.n_labelled:
             return self._target_losses(head, output, batch, progress)
+        target = batch.soft.any(dim=-1)
         labelled = ~target & (batch.classes >= 0)
         source = cross_entropy(output.logits[labelled], batch.classes[labelled])
         losses = {"loss": self.source_weight * source, "cross_entropy": source.detach()}
-        if target.any():
+        if len(batch.texts):
             found = self._target_losses(head, *_words_where(target, output, batch), progress)
             losses |= {**found, "loss": found["loss"] + losses["loss"]}
         return losses

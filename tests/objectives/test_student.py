@@ -285,7 +285,7 @@ def test_gold_words_add_eq_1_to_a_students_loss(head):
     soft = torch.cat([torch.zeros(3, CLASSES), make_soft(3)])
     classes = torch.tensor([2, -1, 0, -1, -1, 1])  # the last is a label of target text, which nobody looks at
     student = make_student(self_training=False, source_weight=0.5)
-    losses = student.losses(head, output, Batch(classes, soft, keys(0)), LATER)
+    losses = student.losses(head, output, Batch(classes, soft, keys(0), n_labelled=1), LATER)
     gold = cross_entropy(output.logits[[0, 2]], classes[[0, 2]])
     assert_close(losses["cross_entropy"], gold.detach())
     assert_close(losses["loss"], 0.5 * gold + distillation(output.logits[3:], soft[3:]))
@@ -294,6 +294,6 @@ def test_gold_words_add_eq_1_to_a_students_loss(head):
 
 def test_a_batch_of_gold_words_alone(head):
     output = make_output(3)
-    batch = Batch(torch.tensor([0, 1, 2]), torch.zeros(3, CLASSES))
+    batch = Batch(torch.tensor([0, 1, 2]), torch.zeros(3, CLASSES), n_labelled=1)
     losses = make_student(source_weight=0.5).losses(head, output, batch, LATER)
     assert_close(losses["loss"], 0.5 * cross_entropy(output.logits, batch.classes))
