@@ -19,6 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
+from .calibration import calibration, collect_scores
 from .errors import ProKDError
 from .files import atomic_file
 from .progress import progress_bar
@@ -38,8 +39,8 @@ def evaluate(
     output_path (Path): The JSON file to write; it appears whole or not at all.
     tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them.
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
-        (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `data` (language and
-        split), `sentences`, `words` and
+        (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
+        (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
         `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`, `seed`,
         `versions`; `seconds` that tagging took and `words_per_second`. Scores are 0 to 1.
     RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
@@ -66,6 +67,7 @@ def evaluate(
         },
         "token_f": scores["token_f"],
         "seqeval_f": seqeval_f,
+        "calibration": calibration(*collect_scores(examples)),
         "data": f"{data_path.parent.name} {data_path.stem}",
         "sentences": len(references),
         "words": n_words,

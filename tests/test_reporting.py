@@ -38,6 +38,7 @@ def run(tmp_path):
             "ents_f": f,
             "token_f": None,
             "ents_per_type": {"PER": {"p": f, "r": f, "f": f, "support": 31}},
+            "calibration": {"ece": 0.0625, "bins": [{"score": 0.4, "right": 0.3, "entities": 10}]},
             "labels_only_in_data": [],
             "encoder": "<b>small</b>",
             "versions": {"spacy": "3.8.18"},
@@ -55,10 +56,19 @@ def test_the_page_has_scores_curves_and_settings(run):
     page = write_report(**run).read_text(encoding="utf8")
     assert "61.2" in page and "65.4" in page and "(31)" in page
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", page)
-    assert titles[0] == "Entity F1 on source dev"
+    assert titles[:2] == ["Share of entities that are right, over their score", "Entity F1 on source dev"]
     assert {"Loss of the teacher: prokd_ner.teacher_part", "Loss of the student: prokd_ner.student_part"} < set(titles)
     assert "spacy-prokd.Student.v1" in page and "0.8125" in page and "assets/encoder" in page and "3.8.18" in page
     assert "spacy-prokd.Logger.v1" not in page
+
+
+def test_the_page_says_what_a_score_is_worth_where_there_are_scores(run):
+    page = write_report(**run).read_text(encoding="utf8")
+    assert "6.2 points for the teacher, 6.2 points for the student." in " ".join(page.split())
+    for path in run["metrics"].values():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": None}))
+    page = write_report(**run).read_text(encoding="utf8")
+    assert "What a score is worth" not in page and "calibration" not in page
 
 
 def test_the_page_needs_nothing_from_outside(run):
@@ -75,7 +85,7 @@ def test_text_of_a_run_is_escaped(run):
 def test_charts_are_named_follow_the_theme_and_share_no_ids(run):
     page = write_report(**run).read_text(encoding="utf8")
     charts = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(charts) == 5
+    assert len(charts) == 6
     for chart in charts:
         ElementTree.fromstring(chart)
         assert 'role="img"' in chart and "aria-label" in chart and "var(--ink)" in chart

@@ -1,4 +1,4 @@
-"""Learning curves as inline SVG. Its colours are the page's CSS variables, so one drawing serves light and dark."""
+"""Line charts as inline SVG. Their colours are the page's CSS variables, so one drawing serves light and dark."""
 
 from __future__ import annotations
 
@@ -33,19 +33,21 @@ _STYLE = {
 
 
 class Series(NamedTuple):
-    """One line: `y[i]` was seen at step `x[i]`; None is a gap. `colour` is the pipeline's number on the page."""
+    """One line: `y[i]` was seen at `x[i]`; None is a gap. `colour` is the pipeline's number on the page."""
 
     name: str
-    x: Sequence[int]
+    x: Sequence[float]
     y: Sequence[float | None]
     colour: int
 
 
-def line_chart(title: str, series: Sequence[Series]) -> Markup:
-    """Draw lines over training steps.
+def line_chart(title: str, series: Sequence[Series], x_label: str = "step", diagonal: bool = False) -> Markup:
+    """Draw lines.
 
     title (str): What is drawn; the SVG's name for those who cannot see it.
     series (Sequence[Series]): The lines; with more than one there is a legend.
+    x_label (str): What x is.
+    diagonal (bool): Draw where x and y are the same, from 0 to 1.
     RETURNS (Markup): An `<svg>` element that takes the width it is given, without script, font or outside address.
     """
     import matplotlib
@@ -61,7 +63,9 @@ def line_chart(title: str, series: Sequence[Series]) -> Markup:
             axes.plot(
                 line.x, y, label=line.name, color=_SERIES[look], linestyle=_DASHES[look], marker="o", markersize=2.5
             )
-        axes.set_xlabel("step")
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
+        axes.set_xlabel(x_label)
         axes.locator_params(nbins=5)
         axes.grid(axis="y")
         axes.tick_params(length=0)

@@ -62,6 +62,10 @@ def write_report(
         settings=settings,
         setting_names=sorted(_all_keys(settings)),
         charts=_charts(evaluations),
+        calibration_errors={
+            role: each["calibration"]["ece"] for role, each in scores.items() if each.get("calibration")
+        },
+        reliability=_draw_reliability(scores),
     )
     with atomic_file(output) as temporary:
         temporary.write_text(html, encoding="utf8")
@@ -89,7 +93,11 @@ def _support(scores: Iterable[Mapping[str, Any]]) -> dict[str, int | None]:
 
 def _run_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Everything the metrics file says beside scores: encoder, seed, versions, sentences."""
-    facts = {key: value for key, value in metrics.items() if not key.startswith(("ents_", "token_", "seqeval"))}
+    facts = {
+        key: value
+        for key, value in metrics.items()
+        if not key.startswith(("ents_", "token_", "seqeval", "calibration"))
+    }
     return dotted(facts)
 
 
@@ -113,3 +121,13 @@ def _charts(evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tupl
             series = Series(role, [e["step"] for e in log], [e["losses"].get(loss) for e in log], colour)
             charts[f"Loss of the {role}: {loss}"] = [series]
     return [(title, line_chart(title, series)) for title, series in charts.items()]
+
+
+def _draw_reliability(scores: Mapping[str, Mapping[str, Any]]) -> Markup | None:
+    """How many entities of a score are right; None where no pipeline gives scores."""
+    series = [
+        Series(role, [each["score"] for each in bins], [each["right"] for each in bins], colour)
+        for colour, (role, metrics) in enumerate(scores.items())
+        if (bins := (metrics.get("calibration") or {}).get("bins"))
+    ]
+    return line_chart("Share of entities that are right", series, "score", diagonal=True) if series else None
