@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import srsly
 
-from .corpus.convert import convert_corpus
+from .corpus.convert import check_files
 from .corpus.docs import LabelMap
 from .corpus.formats import FORMATS
 from .corpus.report import ConvertReport
@@ -30,15 +29,13 @@ class Files(NamedTuple):
     source_dev: Path | None = None
     target_test: Path | None = None
 
-    def in_corpus(self, source_lang: str, target_lang: str) -> dict[str, Path]:
-        """Where each file belongs in a corpus folder."""
+    def by_language(self, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
+        """The file of each split."""
         placed = {
-            f"{source_lang}/train": self.source,
-            f"{source_lang}/dev": self.source_dev,
-            f"{target_lang}/train": self.target,
-            f"{target_lang}/test": self.target_test,
+            source_lang: {"train": self.source, "dev": self.source_dev},
+            target_lang: {"train": self.target, "test": self.target_test},
         }
-        return {f"{name}{path.suffix.lower()}": path for name, path in placed.items() if path is not None}
+        return {lang: {split: path for split, path in of.items() if path is not None} for lang, of in placed.items()}
 
 
 def make_project(
@@ -62,34 +59,29 @@ def make_project(
     RAISES (ProKDError): If a file is missing, malformed or of no known format, or the folder has something in it.
     """
     _check(folder, files, source_lang, target_lang)
-    with TemporaryDirectory() as temporary:
-        data = Path(temporary) / "data"
-        for name, path in files.in_corpus(source_lang, target_lang).items():
-            (data / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, data / name)
-        try:
-            report = convert_corpus(data, source_lang, target_lang, Path(temporary) / "corpus", label_map=label_map)
-        except ProKDError as error:
-            message = str(error)
-            for name, path in files.in_corpus(source_lang, target_lang).items():
-                message = message.replace(str(data / name), str(path))
-            raise ProKDError(message) from None
-        if not dry_run:
-            with atomic_folder(folder) as project:
-                shutil.copytree(data, project / "data")
-                _write_workflow(project, source_lang, target_lang, label_map or {})
+    by_language = files.by_language(source_lang, target_lang)
+    report = check_files(by_language, label_map=label_map)
+    if not dry_run:
+        with atomic_folder(folder) as project:
+            for lang, of_language in by_language.items():
+                (project / "data" / lang).mkdir(parents=True)
+                for split, path in of_language.items():
+                    shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
+            _write_workflow(project, source_lang, target_lang, label_map or {})
     return report
 
 
 def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> None:
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
+    if source_lang == target_lang:
+        raise ProKDError(f"Source and target language are both '{source_lang}'. Give each its own code.")
     for lang in (source_lang, target_lang):
         if not _LANGUAGE.fullmatch(lang):
             raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")
     for path in filter(None, files):
         if not path.is_file():
-            raise ProKDError(f"There is no file {path}.")
+            raise ProKDError(f"{path} is a folder. Name a file." if path.is_dir() else f"There is no file {path}.")
         if path.suffix.lower() not in FORMATS:
             raise ProKDError(
                 f"{path} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename "

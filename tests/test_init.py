@@ -91,11 +91,15 @@ def test_a_dry_run_writes_nothing(files, tmp_path):
     [
         ({"source": "gone.jsonl"}, r"no file .*gone\.jsonl"),
         ({"source": "broken.jsonl"}, r"^\S+/broken\.jsonl:1: not JSON"),
+        ({"target": "latin.txt"}, r"latin\.txt:1: byte 1 .* not UTF-8.* latin\.txt > utf8\.txt"),
+        ({"source": "my nl.TXT"}, r"my nl\.TXT has fewer than 10 texts \(2\) and there is no dev file"),
+        ({"source": "."}, r"is a folder\. Name a file"),
         ({"target": "words.docx"}, r"words\.docx is in an unknown format. Known are \.tsv"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(files, tmp_path, changed, message):
     (tmp_path / "broken.jsonl").write_text("{", encoding="utf8")
+    (tmp_path / "latin.txt").write_bytes("Köln".encode("latin1"))
     (tmp_path / "words.docx").write_text("Leiden", encoding="utf8")
     wrong = files._replace(**{name: tmp_path / value for name, value in changed.items()})
     with pytest.raises(ProKDError, match=message):
@@ -109,6 +113,11 @@ def test_a_folder_with_something_in_it_stays_as_it_is(files, tmp_path):
     with pytest.raises(ProKDError, match=r"project is there already and not empty"):
         make(tmp_path / "project", files)
     assert snapshot(tmp_path / "project") == ["notes.txt"]
+
+
+def test_one_language_twice(files, tmp_path):
+    with pytest.raises(ProKDError, match="both 'en'"):
+        make(tmp_path / "project", files, target_lang="en")
 
 
 @pytest.mark.parametrize("lang", ["../nl", "Dutch", "", "n l"])

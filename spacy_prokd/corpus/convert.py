@@ -58,16 +58,24 @@ def convert_corpus(
     RETURNS (ConvertReport): What was found, left out and written.
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
-    if source_lang == target_lang:
-        raise ProKDError(f"Source and target language are both '{source_lang}'. Choose two folders of {corpus_dir}.")
-    nlp = blank() if nlp is None else nlp
-    source = _read_language(corpus_dir, source_lang, output, False, label_map, None, nlp)
-    known_labels = source.report.splits["train"].entities
-    target = _read_language(corpus_dir, target_lang, output, True, label_map, known_labels, nlp)
-    target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(source.texts["train"])
-    for language in (source, target):
+    _check_output(corpus_dir, output)
+    languages = _read_both(
+        {lang: _find_files(corpus_dir, lang) for lang in _two_languages(source_lang, target_lang)}, label_map, nlp
+    )
+    for language in languages:
         _write_language(language, output)
-    return ConvertReport(source.report, target.report)
+    return ConvertReport(*(language.report for language in languages))
+
+
+def check_files(files: Mapping[str, Mapping[str, Path]], *, label_map: LabelMap | None = None) -> ConvertReport:
+    """Read files as `convert_corpus` does, wherever they are, and write nothing.
+
+    files (Mapping[str, Mapping[str, Path]]): Of the source language and then of the target, the file of each split.
+    label_map (LabelMap | None): Labels to rename or (None) to drop.
+    RETURNS (ConvertReport): What is in them.
+    RAISES (ProKDError): If one is malformed, or the source has no labels.
+    """
+    return ConvertReport(*(language.report for language in _read_both(files, label_map, None)))
 
 
 def convert_language(
@@ -93,8 +101,9 @@ def convert_language(
     RETURNS (LanguageReport): What was found, left out and written.
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
+    _check_output(corpus_dir, output)
     nlp = blank() if nlp is None else nlp
-    language = _read_language(corpus_dir, lang, output, unlabelled_train, label_map, known_labels, nlp)
+    language = _read_language(lang, _find_files(corpus_dir, lang), unlabelled_train, label_map, known_labels, nlp)
     _write_language(language, output)
     return language.report
 
@@ -117,22 +126,41 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
     return found
 
 
+def _two_languages(source_lang: str, target_lang: str) -> tuple[str, str]:
+    if source_lang == target_lang:
+        raise ProKDError(f"Source and target language are both '{source_lang}'. Name two languages.")
+    return source_lang, target_lang
+
+
+def _check_output(corpus_dir: Path, output: Path) -> None:
+    if corpus_dir.resolve() == output.resolve():
+        raise ProKDError(f"Corpus and output are the same folder, {output}. Choose another folder for the output.")
+
+
+def _read_both(
+    files: Mapping[str, Mapping[str, Path]], label_map: LabelMap | None, nlp: Language | None
+) -> tuple[_Language, _Language]:
+    nlp = blank() if nlp is None else nlp
+    (source_lang, source_files), (target_lang, target_files) = files.items()
+    source = _read_language(source_lang, source_files, False, label_map, None, nlp)
+    known_labels = source.report.splits["train"].entities
+    target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp)
+    target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(source.texts["train"])
+    return source, target
+
+
 def _read_language(
-    corpus_dir: Path,
     lang: str,
-    output: Path,
+    files: Mapping[str, Path],
     unlabelled_train: bool,
     label_map: LabelMap | None,
     known_labels: Collection[str] | None,
     nlp: Language,
 ) -> _Language:
     label_map = _check_label_map(label_map or {})
-    if corpus_dir.resolve() == output.resolve():
-        raise ProKDError(f"Corpus and output are the same folder, {output}. Choose another folder for the output.")
-    files = _find_files(corpus_dir, lang)
     contents = {split: read_file(path) for split, path in files.items()}
     if not unlabelled_train and "dev" not in files:
-        files["dev"] = files["train"]
+        files = {**files, "dev": files["train"]}
         contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
     language = _Language(LanguageReport(lang), {}, {})
     for split in (split for split in SPLITS if split in files):
@@ -169,8 +197,8 @@ def _hold_out(path: Path, contents: Contents) -> tuple[Contents, Contents]:
     """What is left to learn from, and every tenth text, to see by how training goes."""
     if len(contents.records) < HELD_OUT:
         raise ProKDError(
-            f"{path} has only {len(contents.records)} texts and there is no dev file. Put a file 'dev.<ext>' beside "
-            f"it, or at least {HELD_OUT} texts into it: every tenth is then held out."
+            f"{path} has fewer than {HELD_OUT} texts ({len(contents.records)}) and there is no dev file beside it. Add "
+            "one, or more texts: every tenth is then held out."
         )
     held_out = contents.records[HELD_OUT - 1 :: HELD_OUT]
     rest = [record for i, record in enumerate(contents.records, start=1) if i % HELD_OUT]

@@ -265,7 +265,7 @@ def broken(name, content):
         (broken("en/dev.tsv", "Otto\tB-PER\nAnna\tPERR\n"), r"dev\.tsv:2: 'Anna' has the unknown tag 'PERR'.*IOB2"),
         (broken("en/train.tsv", b"M\xfcnchen\tB-LOC\n"), r"train\.tsv:1: byte 1 .* not UTF-8"),
         (broken("de/train.tsv", ""), r"train\.tsv is empty"),
-        (broken("en/dev.tsv", None), r"train\.tsv has only \d texts and there is no dev file"),
+        (broken("en/dev.tsv", None), r"train\.tsv has fewer than 10 texts \(\d\) and there is no dev file"),
         (broken("de/train.tsv", None), r"de has no file 'train\.<ext>'; there is dev\.tsv"),
         (broken("en/train.jsonl", "{}"), r"two files for 'train': train\.jsonl, train\.tsv"),
         (broken("en/train.tsv", "Anna\tO\n"), r"train\.tsv has 1 sentences and not one entity"),
