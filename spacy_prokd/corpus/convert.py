@@ -23,6 +23,7 @@ from .texts import Texts
 
 SPLITS = ("train", "dev", "test")
 REPORT_FILE = "convert.json"
+FEW_TEXTS = 500  # of the target; fewer were never tried
 HELD_OUT = 10  # every tenth text, where there is no dev file
 # No more than this is ever written: whatever else a corpus has (user data, span groups, parses) stays behind.
 _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE")
@@ -174,6 +175,8 @@ def _read_language(
         language.splits[split] = _make_docs(maker, texts)
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.warnings += texts.warn_of_scripts()
+        if drop_annotation and report.docs < FEW_TEXTS:
+            report.warnings.append(f"has only {report.docs:,} texts: a few thousand are worth having.")
         if split != "train":
             report.warnings += texts.warn_of_overlap(language.texts["train"])
         report.entities = dict(sorted(report.entities.items()))

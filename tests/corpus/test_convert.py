@@ -130,7 +130,8 @@ def test_without_a_dev_file_every_tenth_text_of_the_source_is_held_out(corpus, t
 def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus, tmp_path):
     (corpus / "de/train.tsv").write_text("Анна\tO\n\n" + EN + "\n" + DE, encoding="utf8")
     target = convert_corpus(corpus, "en", "de", tmp_path / "out").target
-    script, overlap = target.splits["train"].warnings
+    script, few, overlap = target.splits["train"].warnings
+    assert few == "has only 5 texts: a few thousand are worth having."
     assert "script CYRILLIC" in script and "first de/train.tsv:1)" in script
     assert "texts are in en/train.tsv too" in overlap
     assert "texts are in de/train.tsv too" in target.splits["dev"].warnings[-1]
