@@ -11,7 +11,7 @@ import srsly
 
 from .corpus.convert import check_files
 from .corpus.docs import LabelMap
-from .corpus.formats import FORMATS
+from .corpus.formats import check_format
 from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
@@ -72,6 +72,8 @@ def make_project(
 
 
 def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> None:
+    if folder.resolve() == Path.cwd():
+        raise ProKDError("A project is a folder of its own. Name a new one, which is made here.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
     if source_lang == target_lang:
@@ -82,11 +84,7 @@ def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> No
     for path in filter(None, files):
         if not path.is_file():
             raise ProKDError(f"{path} is a folder. Name a file." if path.is_dir() else f"There is no file {path}.")
-        if path.suffix.lower() not in FORMATS:
-            raise ProKDError(
-                f"{path} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename "
-                "it if it is one already."
-            )
+        check_format(path)
 
 
 def find_template() -> Path:

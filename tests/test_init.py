@@ -115,6 +115,13 @@ def test_a_folder_with_something_in_it_stays_as_it_is(files, tmp_path):
     assert snapshot(tmp_path / "project") == ["notes.txt"]
 
 
+def test_the_folder_where_one_is_stays(files, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ProKDError, match="a folder of its own"):
+        make(Path("."), files)
+
+
 def test_one_language_twice(files, tmp_path):
     with pytest.raises(ProKDError, match="both 'en'"):
         make(tmp_path / "project", files, target_lang="en")

@@ -34,6 +34,18 @@ def read_file(path: Path) -> Contents:
     return FORMATS[path.suffix.lower()](path)
 
 
+def check_format(path: Path) -> None:
+    """See that a file can be read, by its name.
+
+    RAISES (ProKDError): If its extension is none of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ProKDError(
+            f"{path} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename it "
+            "if it is one already."
+        )
+
+
 def find_split(folder: Path, split: str) -> Path | None:
     """Find the one file of a split, whatever its format.
 
@@ -47,8 +59,5 @@ def find_split(folder: Path, split: str) -> Path | None:
     if len(known) > 1:
         raise ProKDError(f"{folder} has two files for '{split}': {', '.join(path.name for path in known)}. Keep one.")
     if named and not known:
-        raise ProKDError(
-            f"{named[0]} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename "
-            f"it if it is one already."
-        )
+        check_format(named[0])
     return known[0] if known else None
