@@ -8,7 +8,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from spacy.training import Example
 from .calibration import calibration, collect_scores
 from .errors import ProKDError
 from .files import atomic_file
+from .info import find_version
 from .progress import progress_bar
 from .scoring import Span, gold_spans, predicted_spans, score_entities
 
@@ -75,7 +75,7 @@ def evaluate(
         **_compare_labels(nlp, set(support), data_path),
         "encoder": nlp.meta.get("spacy_prokd", {}).get("encoder", "unknown"),
         "seed": nlp.config.interpolate()["training"]["seed"],
-        "versions": {"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: find_version(name) for name in _PACKAGES}},
         "seconds": round(seconds, 3),
         "words_per_second": round(n_words / seconds),
     }
@@ -236,10 +236,3 @@ def _compare_labels(nlp: Language, in_data: set[str], path: Path) -> dict[str, l
             stacklevel=3,
         )
     return found
-
-
-def _find_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

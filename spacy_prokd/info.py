@@ -23,15 +23,16 @@ def describe_installation() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **{name: _version(name) for name in (*PACKAGES, *EXTRAS)},
+        **{name: find_version(name) or "not installed" for name in (*PACKAGES, *EXTRAS)},
         "gpu": torch.cuda.get_device_name() if on_gpu else "none",
         "matrix products": str(matrix_dtype(device, "auto")).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),
     }
 
 
-def _version(name: str) -> str:
+def find_version(package: str) -> str | None:
+    """The version of a package; None if it is not installed."""
     try:
-        return version(name)
+        return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None

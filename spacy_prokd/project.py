@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import srsly
 
-from .corpus.convert import check_files
+from .corpus.convert import check_files, check_languages
 from .corpus.docs import LabelMap
 from .corpus.formats import check_format
 from .corpus.report import ConvertReport
@@ -76,8 +76,7 @@ def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> No
         raise ProKDError("A project is a folder of its own. Name a new one, which is made here.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
-    if source_lang == target_lang:
-        raise ProKDError(f"Source and target language are both '{source_lang}'. Give each its own code.")
+    check_languages(source_lang, target_lang)
     for lang in (source_lang, target_lang):
         if not _LANGUAGE.fullmatch(lang):
             raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")

@@ -60,12 +60,21 @@ def convert_corpus(
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
     _check_output(corpus_dir, output)
-    languages = _read_both(
-        {lang: _find_files(corpus_dir, lang) for lang in _two_languages(source_lang, target_lang)}, label_map, nlp
-    )
+    check_languages(source_lang, target_lang)
+    files = {lang: _find_files(corpus_dir, lang) for lang in (source_lang, target_lang)}
+    languages = _read_both(files, label_map, nlp)
     for language in languages:
         _write_language(language, output)
     return ConvertReport(*(language.report for language in languages))
+
+
+def check_languages(source_lang: str, target_lang: str) -> None:
+    """See that there are two.
+
+    RAISES (ProKDError): If both are the same.
+    """
+    if source_lang == target_lang:
+        raise ProKDError(f"Source and target language are both '{source_lang}'. Name two languages.")
 
 
 def check_files(files: Mapping[str, Mapping[str, Path]], *, label_map: LabelMap | None = None) -> ConvertReport:
@@ -125,12 +134,6 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
     with atomic_file(output) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
     return found
-
-
-def _two_languages(source_lang: str, target_lang: str) -> tuple[str, str]:
-    if source_lang == target_lang:
-        raise ProKDError(f"Source and target language are both '{source_lang}'. Name two languages.")
-    return source_lang, target_lang
 
 
 def _check_output(corpus_dir: Path, output: Path) -> None:

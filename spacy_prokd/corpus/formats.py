@@ -40,10 +40,7 @@ def check_format(path: Path) -> None:
     RAISES (ProKDError): If its extension is none of `FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
-        raise ProKDError(
-            f"{path} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename it "
-            "if it is one already."
-        )
+        raise _unknown_format(path)
 
 
 def find_split(folder: Path, split: str) -> Path | None:
@@ -59,5 +56,12 @@ def find_split(folder: Path, split: str) -> Path | None:
     if len(known) > 1:
         raise ProKDError(f"{folder} has two files for '{split}': {', '.join(path.name for path in known)}. Keep one.")
     if named and not known:
-        check_format(named[0])
+        raise _unknown_format(named[0])
     return known[0] if known else None
+
+
+def _unknown_format(path: Path) -> ProKDError:
+    return ProKDError(
+        f"{path} is in an unknown format. Known are {', '.join(FORMATS)}: convert it to one of them, or rename it "
+        "if it is one already."
+    )

@@ -240,7 +240,9 @@ def test_two_files_for_a_split(write, tmp_path):
         find_split(tmp_path, "train")
 
 
-def test_unknown_format(write, tmp_path):
-    write("dev.csv", "")
-    with pytest.raises(ProKDError, match=r"dev.csv is in an unknown format. Known are \.tsv"):
+@pytest.mark.parametrize("name", ["dev.csv", "dev.old.tsv"])
+def test_unknown_format(write, tmp_path, name):
+    """Nothing that is meant as a split is passed over in silence."""
+    write(name, "")
+    with pytest.raises(ProKDError, match=rf"{name} is in an unknown format. Known are \.tsv"):
         find_split(tmp_path, "dev")
