@@ -10,7 +10,7 @@ import numpy as np
 import spacy
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Config, Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 from torch import Tensor
 
@@ -18,6 +18,25 @@ from .errors import ProKDError
 from .network.encoder import WordEncoder
 from .network.head import TagHead
 from .shims import TorchShim
+
+# of `nlp.add_pipe("prokd_ner")`
+DEFAULT_MODEL = Config().from_str(
+    """
+[model]
+@architectures = "spacy-prokd.PrototypeTagger.v1"
+dropout = 0.1
+
+[model.tok2vec]
+@architectures = "spacy.HashEmbedCNN.v2"
+pretrained_vectors = null
+width = 96
+depth = 4
+embed_size = 2000
+window_size = 1
+maxout_pieces = 3
+subword_features = true
+"""
+)["model"]
 
 
 class TaggerOutput(NamedTuple):

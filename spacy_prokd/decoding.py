@@ -7,7 +7,7 @@ NumPy call is one; `offsets` says where each begins and, last, where all end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,15 +31,15 @@ class ScoredSpan(NamedTuple):
 
 
 def decode(
-    probabilities: Sequence[np.ndarray], labels: Sequence[str], threshold: float = 0.0
+    probabilities: Sequence[np.ndarray], labels: Sequence[str], threshold: float | Mapping[str, float] = 0.0
 ) -> list[list[ScoredSpan]]:
     """Find the entities of each text.
 
     probabilities (Sequence[np.ndarray]): Tag probabilities of each text, [n_words, 1 + 2 * n_labels].
     labels (Sequence[str]): The labels, in the order of their tags.
-    threshold (float): Spans with a lower score are left out.
+    threshold (float | Mapping[str, float]): Spans with a lower score are left out; by label, 0 for those not named.
     RETURNS (list[list[ScoredSpan]]): The spans of each text, in order; none overlap.
-    RAISES (ProKDError): If the number of columns is not the number of tags.
+    RAISES (ProKDError): If the number of columns is not the number of tags, or a threshold is of no label.
     """
     found: list[list[ScoredSpan]] = [[] for _ in probabilities]
     if not found:
@@ -54,13 +54,22 @@ def decode(
     path = best_path(flat, offsets)
     starts, ends = _find_spans(path, offsets)
     scores = _score_spans(flat, path, starts, ends, offsets)
-    kept = scores >= threshold
+    kept = scores >= _thresholds(threshold, labels)[path[starts] // 2]
     starts, ends, scores = starts[kept], ends[kept], scores[kept]
     texts = np.searchsorted(offsets, starts, side="right") - 1
     columns = (texts, starts - offsets[texts], ends - offsets[texts], path[starts] // 2, scores)
     for text, start, end, label, score in zip(*(column.tolist() for column in columns)):
         found[text].append(ScoredSpan(start, end, labels[label], score))
     return found
+
+
+def _thresholds(threshold: float | Mapping[str, float], labels: Sequence[str]) -> np.ndarray:
+    """The threshold of each label, [n_labels]"""
+    if not isinstance(threshold, Mapping):
+        return np.full(len(labels), threshold)
+    if unknown := sorted(set(threshold) - set(labels)):
+        raise ProKDError(f"There are thresholds for {', '.join(unknown)}, but the labels are {', '.join(labels)}.")
+    return np.array([threshold.get(label, 0.0) for label in labels])
 
 
 def fit_to_words(spans: Sequence[ScoredSpan], words: Sequence[str]) -> list[ScoredSpan]:
@@ -82,6 +91,18 @@ def fit_to_words(spans: Sequence[ScoredSpan], words: Sequence[str]) -> list[Scor
             end -= 1
         fitted.append(span._replace(start=start, end=end))
     return fitted
+
+
+def other_labels(probabilities: np.ndarray, span: ScoredSpan, labels: Sequence[str]) -> list[tuple[str, float]]:
+    """How probable the same words are with each other label, whatever the best path says; the most probable first.
+
+    probabilities (np.ndarray): Tag probabilities of the text, [n_words, n_tags].
+    """
+    scores = probabilities[span.start, 1::2] * probabilities[span.start + 1 : span.end, 2::2].prod(axis=0)
+    if span.end < len(probabilities):
+        scores = scores * (1 - probabilities[span.end, 2::2])
+    order = np.argsort(-scores, kind="stable").tolist()
+    return [(labels[i], float(scores[i])) for i in order if labels[i] != span.label]
 
 
 def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -16,69 +16,70 @@ from spacy import util
 from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Model, Optimizer, set_dropout_rate
 from torch import Tensor
 
-from .architectures import TaggerOutput, encoder_nodes, get_head, gradient_of, keep_layers, leaf, probabilities
+from .architectures import (
+    DEFAULT_MODEL,
+    TaggerOutput,
+    encoder_nodes,
+    get_head,
+    gradient_of,
+    keep_layers,
+    leaf,
+    probabilities,
+)
 from .corpus.readers import GOLD_KEY
-from .decoding import decode, fit_to_words
+from .decoding import decode, fit_to_words, other_labels
 from .errors import ProKDError
 from .labels import tags_of
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import get_soft_labels, get_vectors
-from .span_scores import SPANS_KEY
+from .span_scores import SPANS_KEY, set_entities
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
 
 ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
 
-DEFAULT_MODEL = Config().from_str(
-    """
-[model]
-@architectures = "spacy-prokd.PrototypeTagger.v1"
-dropout = 0.1
-
-[model.tok2vec]
-@architectures = "spacy.HashEmbedCNN.v2"
-pretrained_vectors = null
-width = 96
-depth = 4
-embed_size = 2000
-window_size = 1
-maxout_pieces = 3
-subword_features = true
-"""
-)["model"]
-
 
 @Language.factory(
     "prokd_ner",
-    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type", "span._.score"],
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type", "span._.score", "span._.alternatives"],
     default_config={
         "model": DEFAULT_MODEL,
         "objective": {"@misc": "spacy-prokd.Teacher.v1"},
         "threshold": 0.0,
+        "alternatives": 0,
         "scorer": {"@scorers": "spacy-prokd.entity_scorer.v1"},
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None, "token_f": None},
 )
 def make_prokd_ner(
-    nlp: Language, name: str, model: Model, objective: Objective, threshold: float, scorer: Optional[Callable]
+    nlp: Language,
+    name: str,
+    model: Model,
+    objective: Objective,
+    threshold: Union[float, dict[str, float]],
+    alternatives: int,
+    scorer: Optional[Callable],
 ) -> ProKDNer:
     """Make a named entity recognizer that can learn a language from another one's labels.
 
     model (Model): A spacy-prokd.PrototypeTagger.v1.
     objective (Objective): spacy-prokd.Teacher.v1 or spacy-prokd.Student.v1; used in training alone.
-    threshold (float): Entities with a lower score are dropped.
+    threshold (Union[float, dict[str, float]]): Entities with a lower score are dropped; by label, 0 if not named.
+    alternatives (int): How many other labels of an entity `Span._.alternatives` gives.
     scorer (Optional[Callable]): For `nlp.evaluate`.
     """
-    return ProKDNer(nlp.vocab, model, name, objective=objective, threshold=threshold, scorer=scorer)
+    return ProKDNer(
+        nlp.vocab, model, name, objective=objective, threshold=threshold, alternatives=alternatives, scorer=scorer
+    )
 
 
 class _Training:
@@ -98,8 +99,8 @@ class ProKDNer(TrainablePipe):
     """Named entity recognizer over BIO tags; teacher and student are both this pipe.
 
     Entities are in `doc.ents`, and with their probabilities in `doc.spans["prokd"]` and `Span._.score`.
-    Entities that are on the Doc already stay; found ones that overlap them are left out. Two that a symbol stands
-    between are one where the labels of the source language made them one, see `symbols`.
+    Entities that are on the Doc already stay. Two that a symbol stands between are one where the labels of the source
+    language made them one, see `symbols`.
     """
 
     def __init__(
@@ -109,7 +110,8 @@ class ProKDNer(TrainablePipe):
         name: str = "prokd_ner",
         *,
         objective: Objective,
-        threshold: float = 0.0,
+        threshold: Union[float, dict[str, float]] = 0.0,
+        alternatives: int = 0,
         scorer: Optional[Callable] = None,
     ) -> None:
         self.vocab = vocab
@@ -117,7 +119,7 @@ class ProKDNer(TrainablePipe):
         self.name = name
         self.objective = objective
         self.scorer = make_entity_scorer() if scorer is None else scorer
-        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold, "joining": []}
+        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold, "alternatives": alternatives, "joining": []}
         self._training = _Training()
         self._epochs = 1
         self._examples_an_epoch: float = math.inf
@@ -270,20 +272,13 @@ class ProKDNer(TrainablePipe):
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
-        docs = list(docs)
         decoded = decode(predicted, self.labels, threshold=self.cfg["threshold"])
         joining = frozenset(self.cfg["joining"])
-        for doc, scored in zip(docs, decoded):
-            preset = list(doc.ents)
-            words = [word.text for word in doc] if scored else []
-            taken = {i for span in preset for i in range(span.start, span.end)}
-            spans, scores = [], []
-            for start, end, label, score in fit_to_words(join_spans(scored, words, joining), words):
-                if start < end and taken.isdisjoint(range(start, end)):
-                    spans.append(Span(doc, start, end, label=label))
-                    scores.append(score)
-            doc.set_ents([*preset, *spans], default="outside")
-            doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=spans, attrs={"scores": scores})
+        for doc, p, spans in zip(docs, predicted, decoded):
+            words = [word.text for word in doc] if spans else []
+            kept = set_entities(doc, fit_to_words(join_spans(spans, words, joining), words))
+            if n := self.cfg["alternatives"]:
+                doc.spans[SPANS_KEY].attrs["alternatives"] = [other_labels(p, span, self.labels)[:n] for span in kept]
 
     def update(
         self,

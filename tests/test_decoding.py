@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spacy_prokd.decoding import ScoredSpan, best_path, decode
+from spacy_prokd.decoding import ScoredSpan, best_path, decode, other_labels
 from spacy_prokd.errors import ProKDError
 
 FLOOR = np.finfo(np.float32).tiny
@@ -123,6 +123,24 @@ def test_threshold_only_leaves_out(given_texts: list[np.ndarray], threshold: flo
     labels = LABELS[: (given_texts[0].shape[1] - 1) // 2] if given_texts else []
     kept = [[span for span in spans if span.score >= threshold] for spans in decode(given_texts, labels)]
     assert decode(given_texts, labels, threshold) == kept
+
+
+def test_each_label_may_have_a_threshold_of_its_own() -> None:
+    text = np.concatenate([one_hot([B_PER], 0.7), one_hot([B_LOC], 0.6)])
+    assert [span.label for span in decode([text], LABELS, {"PER": 0.9})[0]] == ["LOC"]
+    assert [span.label for span in decode([text], LABELS, {"LOC": 0.9, "PER": 0.1})[0]] == ["PER"]
+    with pytest.raises(ProKDError, match="thresholds for ORG, but the labels are LOC, PER"):
+        decode([text], LABELS, {"ORG": 0.5})
+
+
+def test_other_labels_are_as_probable_as_their_own_span() -> None:
+    text = np.array([[0.1, 0.5, 0.1, 0.2, 0.1], [0.1, 0.1, 0.4, 0.1, 0.3], [0.5, 0.1, 0.2, 0.1, 0.1]])
+    assert other_labels(text, ScoredSpan(0, 2, "LOC", 0.16), LABELS) == [("PER", pytest.approx(0.2 * 0.3 * 0.9))]
+    assert other_labels(text, ScoredSpan(2, 3, "PER", 0.1), LABELS) == [("LOC", pytest.approx(0.1))]  # nothing follows
+    found = decode([one_hot([B_LOC, I_LOC, OUT])], LABELS)[0][0]
+    assert dict(other_labels(one_hot([B_LOC, I_LOC, OUT]), found._replace(label="PER"), LABELS)) == {
+        "LOC": pytest.approx(found.score)
+    }
 
 
 @unhurried

@@ -429,6 +429,20 @@ def test_the_threshold_drops_what_is_less_probable(trained):
     assert not any(doc.ents for doc in trained.pipe(TEXTS))
 
 
+def test_a_threshold_for_one_label_and_other_labels_of_an_entity(trained, tmp_path):
+    pipe = trained.get_pipe("prokd_ner")
+    assert [ent._.alternatives for ent in trained(TEXTS[0]).ents] == [[], []], "off by default"
+    pipe.cfg |= {"threshold": {"PER": 1.1}, "alternatives": 1}
+    trained.to_disk(tmp_path / "saved")
+    for nlp in (trained, spacy.load(tmp_path / "saved")):
+        doc = nlp(TEXTS[0])
+        assert {ent.label_ for ent in doc.ents} == {"LOC"}
+        (((other, score),),) = [ent._.alternatives for ent in doc.ents]
+        assert other in ("ORG", "PER") and 0.0 < score < doc.ents[0]._.score
+        assert Doc(nlp.vocab).from_bytes(doc.to_bytes()).ents[0]._.alternatives == [(other, score)]
+        assert doc[:1]._.alternatives == [], "no entity"
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_find_threshold_of_spacy_works(trained, corpus, tmp_path):
     trained.to_disk(tmp_path / "saved")
