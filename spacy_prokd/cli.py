@@ -47,6 +47,7 @@ def init(
     source_lang: SourceLang = "en",
     source_dev: Annotated[Optional[Path], typer.Option(help="More labelled texts; else a tenth is held out")] = None,
     target_test: Annotated[Optional[Path], typer.Option(help="Labelled texts of the target, only to score")] = None,
+    target_labelled: Annotated[Optional[Path], typer.Option(help="A few labelled ones, if any, to learn from")] = None,
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
 ) -> None:
@@ -57,7 +58,7 @@ def init(
 
     report = make_project(
         project,
-        Files(source, target, source_dev, target_test),
+        Files(source, target, source_dev, target_test, target_labelled),
         source_lang=source_lang,
         target_lang=target_lang,
         label_map=_parse_label_map(labels),
@@ -95,7 +96,8 @@ def convert(
     target_lang: TargetLang = "de",
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
 ) -> None:
-    """Read a corpus in any usual format and write DocBins; the target's train labels are dropped."""
+    """Read a corpus in any usual format and write DocBins; the target's train labels are dropped, not those of a file
+    called 'labelled'."""
     from rich.console import Console
 
     from .corpus.convert import convert_corpus

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Optional
 
 import spacy
 from spacy.language import Language
@@ -13,6 +14,7 @@ from torch import nn
 
 from . import bundled_encoder
 from .architectures import encoder_nodes
+from .corpus.docbins import count_docs
 from .errors import ProKDError
 from .files import atomic_folder
 
@@ -104,15 +106,23 @@ def _check_folder(folder: Path) -> None:
 
 
 @spacy.registry.callbacks("spacy-prokd.describe.v1")
-def describe(encoder: str, source_lang: str, target_lang: str) -> Callable[[Language], Language]:
+def describe(
+    encoder: str, source_lang: str, target_lang: str, few_shot: Optional[str] = None
+) -> Callable[[Language], Language]:
     """A callback for `training.before_to_disk` that says in the pipeline's meta where its knowledge comes from.
 
     encoder (str): The hub name or folder; of a folder only its name is kept, no path of this machine.
+    few_shot (Optional[str]): A .spacy file of labelled texts of the target, of which the meta has the number.
     """
-    name = Path(encoder).name if Path(encoder).is_dir() else encoder
+    about = {
+        "encoder": Path(encoder).name if Path(encoder).is_dir() else encoder,
+        "source_lang": source_lang,
+        "target_lang": target_lang,
+        "labelled_target_texts": count_docs(Path(few_shot)) if few_shot else 0,
+    }
 
     def write(nlp: Language) -> Language:
-        nlp.meta["spacy_prokd"] = {"encoder": name, "source_lang": source_lang, "target_lang": target_lang}
+        nlp.meta["spacy_prokd"] = about
         return nlp
 
     return write

@@ -41,8 +41,9 @@ def evaluate(
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
         (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
-        `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`, `seed`,
-        `versions`; `seconds` that tagging took and `words_per_second`. Scores are 0 to 1.
+        `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`,
+        `labelled_target_texts` that were learned from, `seed`, `versions`; `seconds` that tagging took and
+        `words_per_second`. Scores are 0 to 1.
     RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
         do not agree.
     """
@@ -58,6 +59,7 @@ def evaluate(
         )
     support = Counter(ent.label_ for doc in references for ent in doc.ents)
     n_words = sum(map(len, references))
+    about = nlp.meta.get("spacy_prokd", {})
     metrics = {
         "ents_p": scores["ents_p"],
         "ents_r": scores["ents_r"],
@@ -73,7 +75,8 @@ def evaluate(
         "words": n_words,
         "entities": support.total(),
         **_compare_labels(nlp, set(support), data_path),
-        "encoder": nlp.meta.get("spacy_prokd", {}).get("encoder", "unknown"),
+        "encoder": about.get("encoder", "unknown"),
+        "labelled_target_texts": about.get("labelled_target_texts", 0),
         "seed": nlp.config.interpolate()["training"]["seed"],
         "versions": {"python": platform.python_version(), **{name: find_version(name) for name in _PACKAGES}},
         "seconds": round(seconds, 3),

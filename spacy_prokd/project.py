@@ -22,18 +22,20 @@ _LANGUAGE = re.compile(r"[a-z]{2,8}(-[A-Za-z0-9]{2,8})*")
 
 
 class Files(NamedTuple):
-    """What a user has: labelled files of the source, plain text of the target, and perhaps labels to score by."""
+    """What a user has: labelled files of the source, plain text of the target, perhaps labels to score by and a few to
+    learn from."""
 
     source: Path
     target: Path
     source_dev: Path | None = None
     target_test: Path | None = None
+    target_labelled: Path | None = None
 
     def by_language(self, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
         """The file of each split."""
         placed = {
             source_lang: {"train": self.source, "dev": self.source_dev},
-            target_lang: {"train": self.target, "test": self.target_test},
+            target_lang: {"train": self.target, "test": self.target_test, "labelled": self.target_labelled},
         }
         return {lang: {split: path for split, path in of.items() if path is not None} for lang, of in placed.items()}
 

@@ -12,6 +12,7 @@ import sys
 import pytest
 import spacy
 import torch
+from spacy.tokens import DocBin
 from tokenizers import Tokenizer
 from torch.testing import assert_close
 from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
@@ -184,9 +185,20 @@ def test_callbacks_resolve_from_a_config(tiny_encoder):
 
 def test_the_meta_names_the_encoder_and_no_folder_of_this_machine(nlp, tiny_encoder):
     described = describe(str(tiny_encoder), "en", "de")(nlp)
-    assert described.meta["spacy_prokd"] == {"encoder": "tiny-bert", "source_lang": "en", "target_lang": "de"}
+    assert described.meta["spacy_prokd"] == {
+        "encoder": "tiny-bert",
+        "source_lang": "en",
+        "target_lang": "de",
+        "labelled_target_texts": 0,
+    }
     hub = describe("bert-base-multilingual-cased", "en", "nl")(nlp)
     assert hub.meta["spacy_prokd"]["encoder"] == "bert-base-multilingual-cased"
+
+
+def test_the_meta_says_how_many_labelled_target_texts_were_learned_from(nlp, tmp_path):
+    DocBin(docs=[nlp.make_doc("eins"), nlp.make_doc("zwei")]).to_disk(tmp_path / "labelled.spacy")
+    described = describe("any", "en", "de", few_shot=str(tmp_path / "labelled.spacy"))(nlp)
+    assert described.meta["spacy_prokd"]["labelled_target_texts"] == 2
 
 
 def test_fetching_writes_an_ordinary_folder(tiny_encoder, tmp_path):

@@ -70,10 +70,12 @@ def test_all_files_find_their_place(files, tmp_path):
     dev, test = tmp_path / "more.jsonl", tmp_path / "gold.jsonl"
     for path in (dev, test):
         path.write_text(json.dumps(SENTENCE), encoding="utf8")
-    make(tmp_path / "project", files._replace(source_dev=dev, target_test=test), source_lang="fr")
+    given = files._replace(source_dev=dev, target_test=test, target_labelled=test)
+    make(tmp_path / "project", given, source_lang="fr")
     assert snapshot(tmp_path / "project" / "data") == [
         "fr/dev.jsonl",
         "fr/train.jsonl",
+        "nl/labelled.jsonl",
         "nl/test.jsonl",
         "nl/train.txt",
     ]

@@ -1,4 +1,4 @@
-"""A corpus folder `<lang>/{train,dev,test}.<ext>` to spaCy's .spacy files."""
+"""A corpus folder `<lang>/{train,dev,test,labelled}.<ext>` to spaCy's .spacy files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
 
 SPLITS = ("train", "dev", "test")
+FEW_SHOT = "labelled"  # a split of the target alone: texts that training may learn from
 REPORT_FILE = "convert.json"
 FEW_TEXTS = 500  # of the target; fewer were never tried
 HELD_OUT = 10  # every tenth text, where there is no dev file
@@ -47,8 +48,9 @@ def convert_corpus(
     """Convert the labelled source language and the unlabelled target language of a corpus folder.
 
     Of the target, `train` is required and loses its labels; `dev` and `test` are optional and keep theirs for
-    scoring. Of the source, `train` is required; without a `dev`, every tenth text is held out. Nothing is written
-    before everything has been read.
+    scoring, `labelled` for learning: it is written empty where there is none, so that a workflow can name it. Of the
+    source, `train` is required; without a `dev`, every tenth text is held out. Nothing is written before everything
+    has been read.
 
     corpus_dir (Path): The folder with a folder for each language.
     source_lang (str): The folder of the source language.
@@ -61,7 +63,7 @@ def convert_corpus(
     """
     _check_output(corpus_dir, output)
     check_languages(source_lang, target_lang)
-    files = {lang: _find_files(corpus_dir, lang) for lang in (source_lang, target_lang)}
+    files = _find_both(corpus_dir, source_lang, target_lang)
     languages = _read_both(files, label_map, nlp)
     for language in languages:
         _write_language(language, output)
@@ -113,7 +115,8 @@ def convert_language(
     """
     _check_output(corpus_dir, output)
     nlp = blank() if nlp is None else nlp
-    language = _read_language(lang, _find_files(corpus_dir, lang), unlabelled_train, label_map, known_labels, nlp)
+    files = _find_files(corpus_dir, lang, unlabelled_train)
+    language = _read_language(lang, files, unlabelled_train, label_map, known_labels, nlp)
     _write_language(language, output)
     return language.report
 
@@ -126,10 +129,11 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
         language first.
     RAISES (ProKDError): If a language or a required split is missing, with what there is instead.
     """
-    source, target = _find_files(corpus_dir, source_lang), _find_files(corpus_dir, target_lang)
+    files = _find_both(corpus_dir, source_lang, target_lang)
     found = {
         path.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in (*source.values(), *target.values())
+        for of_language in files.values()
+        for path in of_language.values()
     }
     with atomic_file(output) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
@@ -167,7 +171,7 @@ def _read_language(
         files = {**files, "dev": files["train"]}
         contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
     language = _Language(LanguageReport(lang), {}, {})
-    for split in (split for split in SPLITS if split in files):
+    for split in (split for split in (*SPLITS, FEW_SHOT) if split in files):
         path = files[split]
         drop_annotation = unlabelled_train and split == "train"
         report = SplitReport(file=f"{lang}/{path.name}")
@@ -180,15 +184,20 @@ def _read_language(
         report.warnings += texts.warn_of_scripts()
         if drop_annotation and report.docs < FEW_TEXTS:
             report.warnings.append(f"has only {report.docs:,} texts: a few thousand are worth having.")
-        if split != "train":
+        if split in ("dev", "test"):
             report.warnings += texts.warn_of_overlap(language.texts["train"])
+        if split == FEW_SHOT:  # what is learned from must not be scored on
+            for scored in (language.texts[other] for other in ("dev", "test") if other in files):
+                report.warnings += texts.warn_of_overlap(scored)
         report.entities = dict(sorted(report.entities.items()))
         language.report.splits[split] = report
         if not unlabelled_train and split != "test" and not report.entities:
             raise ProKDError(_describe_no_entities(path, report, label_map))
         if not drop_annotation and not report.entities:
-            report.warnings.append("has no entities: nothing can be scored on it.")
+            report.warnings.append("has no entities: nothing can be scored on it or learned from it.")
     _warn_of_unknown_labels(language.report, known_labels)
+    if unlabelled_train:
+        language.splits.setdefault(FEW_SHOT, DocBin(attrs=_ATTRIBUTES))
     return language
 
 
@@ -212,13 +221,21 @@ def _hold_out(path: Path, contents: Contents) -> tuple[Contents, Contents]:
     return Contents(rest, [*contents.warnings, note]), Contents(held_out)
 
 
-def _find_files(corpus_dir: Path, lang: str) -> dict[str, Path]:
+def _find_both(corpus_dir: Path, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
+    return {
+        source_lang: _find_files(corpus_dir, source_lang, False),
+        target_lang: _find_files(corpus_dir, target_lang, True),
+    }
+
+
+def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]:
     folder = corpus_dir / lang
     if not folder.is_dir():
         parent = corpus_dir if corpus_dir.is_dir() else corpus_dir.parent
         problem = f"no folder '{lang}'" if corpus_dir.is_dir() else f"no folder '{corpus_dir.name}'"
         raise ProKDError(f"{parent} has {problem}; {_list(parent)}. A corpus is <lang>/train.<ext>, dev, test.")
-    files = {split: path for split in SPLITS if (path := find_split(folder, split)) is not None}
+    splits = (*SPLITS, FEW_SHOT) if is_target else SPLITS
+    files = {split: path for split in splits if (path := find_split(folder, split)) is not None}
     if "train" not in files:
         raise ProKDError(f"{folder} has no file 'train.<ext>'; {_list(folder)}. Put one there (.tsv, .jsonl, ...).")
     return files
@@ -241,17 +258,22 @@ def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) 
 
 
 def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[str] | None) -> None:
-    known = known_labels if known_labels is not None else language.splits["train"].entities
+    known = set(known_labels if known_labels is not None else language.splits["train"].entities)
     if not known:
         return
-    for split in ("dev", "test"):
+    for split in (FEW_SHOT, "dev", "test"):
         report = language.splits.get(split)
-        unknown = sorted(set(report.entities) - set(known)) if report else []
-        if report and unknown:
-            report.warnings.append(
-                f"has labels that no training data has: {', '.join(unknown)}. They will never be found: "
-                f"map or drop them."
-            )
+        if report and (unknown := sorted(set(report.entities) - known)):
+            names = ", ".join(unknown)
+            if split == FEW_SHOT:
+                report.warnings.append(
+                    f"has labels that the source has not: {names}. These few texts alone teach them."
+                )
+                known.update(unknown)
+            else:
+                report.warnings.append(
+                    f"has labels that no training data has: {names}. They will never be found: map or drop them."
+                )
 
 
 def _make_docs(maker: DocMaker, texts: Texts) -> DocBin:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Optional, Union
 
@@ -19,6 +19,7 @@ from ..errors import ProKDError
 from .docbins import read_docs
 
 GOLD_KEY = "prokd_gold"  # marks Docs whose labels a student may learn from
+FEW_SHOT_SHARE = 0.1  # of the examples of an epoch
 
 
 @spacy.registry.readers("spacy-prokd.Corpus.v1")
@@ -27,6 +28,7 @@ def create_corpus(
     unlabelled: Optional[Union[str, Path]] = None,
     labelled: Optional[Union[str, Path]] = None,
     fill_up_to: int = 0,
+    few_shot: Optional[Union[str, Path]] = None,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -37,6 +39,8 @@ def create_corpus(
     unlabelled (Optional[Union[str, Path]]): A second one, whose annotation is left out.
     labelled (Optional[Union[str, Path]]): A second one, with its annotation.
     fill_up_to (int): How many Docs there should be: `labelled` gives those that are missing; all of it if 0.
+    few_shot (Optional[Union[str, Path]]): A third one, with its annotation: labelled texts of the target, if there
+        are any. They are repeated until they are a tenth of the examples.
     min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from; in the order of the files if 0.
@@ -48,6 +52,7 @@ def create_corpus(
         unlabelled=unlabelled,
         labelled=labelled,
         fill_up_to=fill_up_to,
+        few_shot=few_shot,
         min_examples=min_examples,
         limit=limit,
         shuffle=shuffle,
@@ -60,6 +65,7 @@ def read_corpus(
     unlabelled: str | Path | None = None,
     labelled: str | Path | None = None,
     fill_up_to: int = 0,
+    few_shot: str | Path | None = None,
     min_examples: int = 0,
     limit: int = 0,
     shuffle: int = 0,
@@ -68,7 +74,7 @@ def read_corpus(
 
     The reference is the Doc as it was saved, user data included. Docs of `unlabelled` (target text beside the
     labelled source, for the teacher's alignment) carry words and spaces only; `labelled` is the other way about (source
-    text with its labels beside the target's soft ones, for the student, which looks at no other labels).
+    text with its labels beside the target's soft ones, for the student, which looks at no other labels but `few_shot`).
 
     `min_examples` repeats the corpus as a whole: schedules that count epochs (self-training that grows from one
     to the next, prototypes recomputed after each) then suit 600 sentences as well as 14,000.
@@ -81,6 +87,8 @@ def read_corpus(
     unlabelled (str | Path | None): A second one, whose annotation is left out.
     labelled (str | Path | None): A second one, with its annotation.
     fill_up_to (int): How many Docs there should be: `labelled` gives those that are missing; all of it if 0.
+    few_shot (str | Path | None): A third one, with its annotation: labelled texts of the target, if there
+        are any. They are repeated until they are a tenth of the examples.
     min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
     limit (int): Read at most so many Docs of each path; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from, by Python's `random`; in the order of the files if 0.
@@ -88,7 +96,10 @@ def read_corpus(
     RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
     """
     examples = []  # kept only while they may have to be repeated
-    for example in _draw(_read_once(nlp, path, unlabelled, labelled, fill_up_to, limit), shuffle):
+    once = _read_once(nlp, path, unlabelled, labelled, fill_up_to, limit)
+    if few_shot is not None:
+        once = _mix_in(once, [_with_gold(doc) for doc in _read_docs(nlp, few_shot)])
+    for example in _draw(once, shuffle):
         if len(examples) < min_examples:
             examples.append(example)
         yield example
@@ -107,16 +118,31 @@ def _read_once(
     limit: int,
 ) -> Iterator[Example]:
     n_docs = 0
-    for doc in _read_docs(nlp, path, limit):
+    for doc in _read_some(nlp, path, limit):
         n_docs += 1
         yield Example(copy_words(doc), doc)
     if labelled is not None:
         missing = max(0, fill_up_to - n_docs) if fill_up_to else None
-        for doc in islice(_read_docs(nlp, labelled, limit), missing):
-            doc.user_data[GOLD_KEY] = True
-            yield Example(copy_words(doc), doc)
+        yield from map(_with_gold, islice(_read_some(nlp, labelled, limit), missing))
     if unlabelled is not None:
-        yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_docs(nlp, unlabelled, limit))
+        yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_some(nlp, unlabelled, limit))
+
+
+def _with_gold(doc: Doc) -> Example:
+    doc.user_data[GOLD_KEY] = True
+    return Example(copy_words(doc), doc)
+
+
+def _mix_in(examples: Iterable[Example], few: list[Example]) -> Iterator[Example]:
+    """Put some examples between others, again and again, until they are FEW_SHOT_SHARE; each of them at least once."""
+    again = cycle(few)
+    n_mixed = 0
+    for number, example in enumerate(examples, start=1):
+        yield example
+        if few and n_mixed < FEW_SHOT_SHARE * (number + n_mixed):
+            yield next(again)
+            n_mixed += 1
+    yield from few[n_mixed:]
 
 
 def _draw(examples: Iterator[Example], buffer_size: int) -> Iterator[Example]:
@@ -131,16 +157,17 @@ def _draw(examples: Iterator[Example], buffer_size: int) -> Iterator[Example]:
     yield from buffer
 
 
-def _read_docs(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
-    n_docs = 0
+def _read_docs(nlp: Language, path: str | Path | None) -> Iterator[Doc]:
     for file in _find_files(path):
-        for doc in read_docs(file, nlp.vocab):
-            if limit and n_docs == limit:
-                return
-            if len(doc):
-                n_docs += 1
-                yield doc
-    if not n_docs:
+        yield from (doc for doc in read_docs(file, nlp.vocab) if len(doc))
+
+
+def _read_some(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
+    is_empty = True
+    for doc in islice(_read_docs(nlp, path), limit or None):
+        is_empty = False
+        yield doc
+    if is_empty:
         raise ProKDError(f"{path} has no Docs with words. Write it again with `spacy-prokd convert` or `label`.")
 
 

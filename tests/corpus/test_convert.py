@@ -48,7 +48,10 @@ def snapshot(folder):
 
 def test_both_languages_are_written(corpus, tmp_path):
     report = convert_corpus(corpus, "en", "de", tmp_path / "out")
-    names = ["de/convert.json", "de/dev.spacy", "de/train.spacy", "en/convert.json", "en/dev.spacy", "en/train.spacy"]
+    names = [
+        *("de/convert.json", "de/dev.spacy", "de/labelled.spacy", "de/train.spacy"),
+        *("en/convert.json", "en/dev.spacy", "en/train.spacy"),
+    ]
     assert sorted(map(Path.as_posix, snapshot(tmp_path / "out"))) == names
     assert entities(tmp_path / "out/en/train.spacy") == [[("Anna", "PER"), ("Bonn", "LOC")], []]
     assert entities(tmp_path / "out/de/dev.spacy") == [[("Otto", "PER")], [("Bonn", "LOC")]]
@@ -224,7 +227,7 @@ def test_texts_without_spans_in_an_annotated_file(corpus, tmp_path):
 def test_a_target_test_set_without_labels_is_warned_about(corpus, tmp_path):
     (corpus / "de/test.txt").write_text("Otto ruft.\n", encoding="utf8")
     report = convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["test"]
-    assert report.warnings == ["has no entities: nothing can be scored on it."]
+    assert report.warnings == ["has no entities: nothing can be scored on it or learned from it."]
     assert not load(tmp_path / "out/de/test.spacy")[0].has_annotation("ENT_IOB")
 
 

@@ -9,6 +9,7 @@ import spacy
 from spacy.tokens import Doc, DocBin
 
 from spacy_prokd.corpus import read_corpus
+from spacy_prokd.corpus.readers import GOLD_KEY
 from spacy_prokd.errors import ProKDError
 
 
@@ -86,6 +87,19 @@ def test_labelled_docs_follow_with_annotation(nlp, save):
     assert not first.reference.has_annotation("ENT_IOB")
     assert [(ent.text, ent.label_) for ent in second.reference.ents] == [("Otto", "PER")]
     assert not second.predicted.has_annotation("ENT_IOB")
+
+
+@pytest.mark.parametrize(("n_texts", "n_few"), [(9, 1), (18, 2), (36, 4), (2, 2), (45, 5)])
+def test_few_labelled_texts_are_mixed_in_until_they_are_a_tenth(nlp, save, n_texts, n_few):
+    path = save("a.spacy", *(f"text {i}" for i in range(n_texts)), annotated=False)
+    examples = list(read_corpus(nlp, path, few_shot=save("few.spacy", "Anna", "Otto")))
+    gold = [example.reference.text.strip() for example in examples if example.reference.user_data.get(GOLD_KEY)]
+    assert gold == ["Anna", "Otto", "Anna", "Otto", "Anna"][: max(2, n_few)]
+    assert len(examples) == n_texts + len(gold)
+
+
+def test_there_may_be_no_labelled_texts_of_the_target(nlp, save):
+    assert words(read_corpus(nlp, save("a.spacy", "a", "b"), few_shot=save("few.spacy"))) == [["a"], ["b"]]
 
 
 @pytest.mark.parametrize(("fill_up_to", "n_labelled"), [(0, 3), (2, 0), (3, 1), (9, 3)])
