@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import errno
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperGroup
 
 from .errors import ProKDError
 
@@ -14,8 +15,38 @@ SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without")]
 GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
 
+
+class Commands(TyperGroup):
+    """Commands that say in a paragraph what is wrong with their input, without a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run a command.
+
+        RAISES (typer.Exit): With 1 after an error that was said, with 130 after Ctrl-C.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.secho("Stopped. No output was left half-written.", err=True)
+            raise typer.Exit(130) from None
+        except (ProKDError, OSError) as error:
+            # A closed pipe (EPIPE) is no error of the input: typer ends quietly.
+            if ctx.params["debug"] or (isinstance(error, OSError) and error.errno in (None, errno.EPIPE)):
+                raise
+            typer.secho(f"Error: {_describe(error)}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(1) from None
+
+
+def _describe(error: ProKDError | OSError) -> str:
+    if isinstance(error, ProKDError):
+        return str(error)
+    what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{what}. No output was left half-written."
+
+
 app = typer.Typer(
     name="spacy-prokd",
+    cls=Commands,
     help="Named entity recognition for languages that have no labels.",
     no_args_is_help=True,
     add_completion=True,
@@ -23,19 +54,16 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")] = False,
+) -> None:
+    """Options of all commands; `Commands` looks at them."""
+
+
 def main() -> None:
-    """Run the command line; what is wrong with the input is said in a paragraph, without a traceback."""
-    try:
-        app()
-    except ProKDError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-        typer.secho(f"Error: {what}. No output was left half-written.", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+    """Run the command line."""
+    app()
 
 
 @app.command()

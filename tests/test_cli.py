@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -339,3 +340,42 @@ def test_a_bug_keeps_its_traceback(monkeypatch, raw, tmp_path):
 def test_a_command_that_there_is_not(run):
     code, _out, err = run("trian")
     assert code == 2 and "No such command" in err
+
+
+def test_debug_shows_the_traceback_of_an_error(raw, tmp_path):
+    """As people call it: the console is what they see."""
+    command = [
+        sys.executable,
+        "-m",
+        "spacy_prokd",
+        "--debug",
+        "convert",
+        raw,
+        tmp_path / "corpus",
+        "--target-lang",
+        "fr",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr and "convert_corpus" in result.stderr
+    assert "ProKDError" in result.stderr and "no folder 'fr'" in result.stderr
+
+
+def test_ctrl_c_ends_with_one_line(run, monkeypatch, raw, tmp_path):
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy_prokd.corpus.convert.convert_corpus", stop)
+    for options in ((), ("--debug",)):
+        code, out, err = run(*options, "convert", raw, tmp_path / "corpus")
+        assert (code, out, err) == (130, "", "Stopped. No output was left half-written.\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(run, monkeypatch, raw, tmp_path):
+    """`spacy-prokd assets ... | head -1`"""
+
+    def closed(*args: object, **kwargs: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("spacy_prokd.corpus.convert.list_corpus", closed)
+    assert run("assets", raw, tmp_path / "files.json") == (1, "", "")
