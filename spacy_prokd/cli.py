@@ -69,7 +69,9 @@ def main() -> None:
 @app.command()
 def init(
     project: Annotated[Path, typer.Argument(help="Folder to make")],
-    source: Annotated[Path, typer.Option(help="Labelled texts (.jsonl, .tsv, .conll, .spacy, ...)")],
+    source: Annotated[
+        Path, typer.Option(help="Labelled texts: .jsonl, .tsv, .conll, ..., or hf://datasets/OWNER/NAME/CONFIG/SPLIT")
+    ],
     target: Annotated[Path, typer.Option(help="Texts of the target language (.txt or any other)")],
     target_lang: Annotated[str, typer.Option(help="Language without labels, e.g. nl")],
     source_lang: SourceLang = "en",
@@ -79,7 +81,7 @@ def init(
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
 ) -> None:
-    """Make a project from your own files: checked, copied, and ready to run."""
+    """Make a project from your own files, or data sets of the hub: checked, copied, and ready to run."""
     from rich.console import Console
 
     from .project import Files, make_project

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import srsly
@@ -12,6 +13,7 @@ import srsly
 from .corpus.convert import check_files, check_languages
 from .corpus.docs import LabelMap
 from .corpus.formats import check_format
+from .corpus.hub import fetch, is_on_hub
 from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
@@ -22,8 +24,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,8}(-[A-Za-z0-9]{2,8})*")
 
 
 class Files(NamedTuple):
-    """What a user has: labelled files of the source, plain text of the target, perhaps labels to score by and a few to
-    learn from."""
+    """What a user has: labelled files of the source, plain text of the target, perhaps labels to score by, and a few
+    to learn from. Each is a file or a data set of the Hugging Face hub, see `corpus.hub`."""
 
     source: Path
     target: Path
@@ -31,13 +33,20 @@ class Files(NamedTuple):
     target_test: Path | None = None
     target_labelled: Path | None = None
 
-    def by_language(self, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
-        """The file of each split."""
+    def by_language(self, source_lang: str, target_lang: str, downloads: Path) -> dict[str, dict[str, Path]]:
+        """The file of each split; those of the hub are written to the folder `downloads`."""
         placed = {
             source_lang: {"train": self.source, "dev": self.source_dev},
             target_lang: {"train": self.target, "test": self.target_test, "labelled": self.target_labelled},
         }
-        return {lang: {split: path for split, path in of.items() if path is not None} for lang, of in placed.items()}
+        return {
+            lang: {
+                split: fetch(path, split, downloads) if is_on_hub(path) else path
+                for split, path in of_language.items()
+                if path is not None
+            }
+            for lang, of_language in placed.items()
+        }
 
 
 def make_project(
@@ -52,24 +61,26 @@ def make_project(
     """Check the files as `convert` does, then write a project with copies of them.
 
     folder (Path): Where the project goes; must not exist, or be empty.
-    files (Files): The data; copied as it is.
+    files (Files): The data; files are copied as they are.
     source_lang (str): Code of the language with labels.
     target_lang (str): Code of the language without.
     label_map (LabelMap | None): Labels to rename or to drop.
     dry_run (bool): Check only.
     RETURNS (ConvertReport): What was found in the files.
-    RAISES (ProKDError): If a file is missing, malformed or of no known format, or the folder has something in it.
+    RAISES (ProKDError): If a file is missing, malformed or of no known format, a data set cannot be loaded, or the
+        folder has something in it.
     """
     _check(folder, files, source_lang, target_lang)
-    by_language = files.by_language(source_lang, target_lang)
-    report = check_files(by_language, label_map=label_map)
-    if not dry_run:
-        with atomic_folder(folder) as project:
-            for lang, of_language in by_language.items():
-                (project / "data" / lang).mkdir(parents=True)
-                for split, path in of_language.items():
-                    shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
-            _write_workflow(project, source_lang, target_lang, label_map or {})
+    with TemporaryDirectory() as downloads:
+        by_language = files.by_language(source_lang, target_lang, Path(downloads))
+        report = check_files(by_language, label_map=label_map)
+        if not dry_run:
+            with atomic_folder(folder) as project:
+                for lang, of_language in by_language.items():
+                    (project / "data" / lang).mkdir(parents=True)
+                    for split, path in of_language.items():
+                        shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
+                _write_workflow(project, source_lang, target_lang, label_map or {})
     return report
 
 
@@ -83,6 +94,8 @@ def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> No
         if not _LANGUAGE.fullmatch(lang):
             raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")
     for path in filter(None, files):
+        if is_on_hub(path):
+            continue
         if not path.is_file():
             raise ProKDError(f"{path} is a folder. Name a file." if path.is_dir() else f"There is no file {path}.")
         check_format(path)
