@@ -226,6 +226,25 @@ def package(
 
 
 @app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder of the package: packages/<lang>_<name>-<version>")],
+    repo: Annotated[str, typer.Option(help="Repository on the Hugging Face hub: USER/NAME")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files and upload nothing")] = False,
+) -> None:
+    """Upload a package to the Hugging Face hub: wheel, pipeline and model card."""
+    from .publishing import prepare_upload, push
+
+    upload = prepare_upload(folder, repo)
+    for name, size in upload.sizes().items():
+        typer.echo(f"{name}  {size:,} bytes")
+    if dry_run:
+        typer.echo("Nothing was uploaded. Without --dry-run, these files are.")
+    else:
+        typer.echo(f"Uploaded to {push(upload, private=private)}\nInstall it with: pip install {upload.wheel_url}")
+
+
+@app.command()
 def report(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],

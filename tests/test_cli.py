@@ -212,6 +212,23 @@ def test_encoder_copies_a_folder(run, tiny_encoder, tmp_path):
     assert str(tiny_encoder) not in (tmp_path / "copy" / "config.json").read_text(encoding="utf8")
 
 
+def test_push_lists_the_files_and_uploads_nothing_when_dry(run, fails, tmp_path):
+    meta = {
+        "lang": "xx",
+        "name": "p",
+        "version": "1",
+        "performance": dict.fromkeys(("ents_p", "ents_r", "ents_f"), 0.5),
+    }
+    meta["spacy_prokd"] = {"target_lang": "nl", "scores": {"student": {}}}
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "xx_p-1-py3-none-any.whl").write_bytes(b"PK")
+    (tmp_path / "README.md").write_text("# xx_p", encoding="utf8")
+    (tmp_path / "meta.json").write_text(json.dumps(meta), encoding="utf8")
+    code, out, _err = run("push", tmp_path, "--repo", "me/nl", "--private", "--dry-run")
+    assert code == 0 and "xx_p-1-py3-none-any.whl  2 bytes\nREADME.md" in out and "Nothing was uploaded" in out
+    assert "was not uploaded" in fails("push", tmp_path, "--repo", "me/nl")
+
+
 # --- what does not
 
 
