@@ -87,13 +87,17 @@ def package(
 def portable_config(config: Config) -> Config:
     """Leave out what only the training run could use, so that the config means the same on every machine.
 
-    Data, loggers, callbacks and starting weights go back to spaCy's defaults; every path of this machine becomes null.
+    Data, loggers, callbacks and starting weights go back to spaCy's defaults; a learning rate that follows the corpus
+    becomes the number it was set to; every path of this machine becomes null.
 
     config (Config): The config of a trained pipeline.
     RETURNS (Config): One that spaCy loads and fills without any file from outside.
     """
     config = config.interpolate()
     training = {key: value for key, value in config["training"].items() if key not in _OF_ONE_RUN}
+    rate = training.get("optimizer", {}).get("learn_rate")
+    if isinstance(rate, Mapping) and "corpus" in rate:  # which counts the steps of the run
+        training["optimizer"] = {**training["optimizer"], "learn_rate": rate["initial_rate"]}
     kept = {"nlp": config["nlp"], "components": config["components"], "training": training}
     return Config(_without_paths(kept))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
-from conftest import LABELS
+from conftest import LABELS, to_examples, weights
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config, load_model_from_config
@@ -172,6 +172,20 @@ def test_a_shared_transformer_can_be_packaged(corpus, tiny_encoder, tmp_path):
     portable_config(Config().from_disk(folder / "config.cfg")).to_disk(folder / "config.cfg")
     assert str(tiny_encoder) not in (folder / "config.cfg").read_text(encoding="utf8")
     assert [(ent.text, ent.label_) for ent in spacy.load(folder)(TEXT).ents] == expected
+
+
+def test_a_packaged_pipeline_can_learn_on(corpus, source_docs, tmp_path):
+    """`nlp.resume_training()` makes the optimizer of its config, whose corpus is not there any more."""
+    settings = overrides(corpus, tmp_path)
+    del settings["paths.encoder"]
+    train_and_reload("hash_embed", tmp_path / "out", settings)
+    folder = tmp_path / "out" / "model-last"
+    portable_config(Config().from_disk(folder / "config.cfg")).to_disk(folder / "config.cfg")
+    nlp = spacy.load(folder)
+    before = weights(nlp)
+    optimizer = nlp.resume_training()
+    nlp.update(to_examples(source_docs), sgd=optimizer)
+    assert weights(nlp) != before and optimizer.learn_rate == 0.001
 
 
 @pytest.mark.parametrize("name", NAMES)
