@@ -1,8 +1,10 @@
 import io
 import json
+from pathlib import Path
 
 import pytest
 import spacy
+from spacy.cli.train import train as train_config
 from spacy.training import Example
 from spacy.training.loop import train
 from spacy.util import registry
@@ -81,3 +83,28 @@ def test_spacy_trains_with_it_and_a_second_run_replaces_the_file(tmp_path):
     lines = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
     assert [line["step"] for line in lines] == [0, 2, 4]
     assert all(line["losses"]["ner"] > 0 and "ents_f" in line["scores"] for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # spaCy leaves files for the garbage collector to close
+def test_it_is_one_of_several_in_a_chain(corpus, tmp_path, capsys):
+    """As a user adds Weights & Biases or MLflow: on the command line, the whole block as JSON."""
+    ours = {"@loggers": "spacy-prokd.Logger.v1", "progress_bar": "eval", "output_file": "${paths.log}"}
+    another = {"@loggers": "spacy.LookupLogger.v1", "patterns": [r"^losses\.prokd_ner", "^other_scores.ents_f$"]}
+    settings = {
+        "paths.train": str(corpus / "source.spacy"),
+        "paths.dev": str(corpus / "source.spacy"),
+        "paths.log": str(tmp_path / "log.jsonl"),
+        "corpora.train.min_examples": 0,
+        "training.max_steps": 4,
+        "training.eval_frequency": 2,
+        "training.logger": {"@loggers": "spacy.ChainLogger.v1", "logger1": ours, "logger2": another},
+    }
+    config = Path(__file__).parents[1] / "configs" / "hash_embed.cfg"
+    train_config(config, tmp_path / "out", overrides=settings)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf8").splitlines()]
+    assert [line["step"] for line in lines] == [0, 2, 4]
+    said = [line.split(" -> ") for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    scores = [float(value) for name, value in said if name == "other_scores.ents_f"]
+    losses = [float(value) for name, value in said if name == "losses.prokd_ner"]  # sums; ours are means
+    assert [line["scores"]["ents_f"] for line in lines] == pytest.approx(scores)
+    assert [line["losses"]["prokd_ner"] for line in lines] == pytest.approx([losses[0], losses[1] / 2, losses[2] / 2])
