@@ -15,7 +15,7 @@ from ..errors import ProKDError
 _URI = re.compile(
     r"hf:/datasets/(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[^/@]+))?(/(?P<config>[^/]+)(/(?P<split>[^/]+))?)?"
 )
-_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # ours: what the hub calls them
+_SPLITS = {"train": "train", "dev": "validation", "test": "test", "labelled": "train"}  # ours: what the hub calls them
 _COLUMNS = (
     ("tokens", "ner_tags"),
     ("tokens", "tags"),
@@ -45,7 +45,7 @@ def fetch(path: Path, split: str, folder: Path) -> Path:
     """Download a data set with `datasets`, which runs no code of the hub, and write one split of it.
 
     path (Path): The URI, see `is_on_hub`.
-    split (str): `train`, `dev` or `test`: which to take where the URI names none.
+    split (str): `train`, `dev`, `test` or `labelled`: which to take where the URI names none.
     folder (Path): Where the file goes.
     RETURNS (Path): A .jsonl file that is named after the data set.
     RAISES (ProKDError): If `datasets` is missing, cannot load this, or there are no columns to read.
