@@ -32,7 +32,7 @@ from .architectures import (
     leaf,
     probabilities,
 )
-from .corpus.readers import GOLD_KEY
+from .corpus.readers import has_gold
 from .decoding import decode, fit_to_words, other_labels
 from .errors import ProKDError
 from .labels import tags_of
@@ -119,7 +119,13 @@ class ProKDNer(TrainablePipe):
         self.name = name
         self.objective = objective
         self.scorer = make_entity_scorer() if scorer is None else scorer
-        self.cfg: dict[str, Any] = {"labels": [], "threshold": threshold, "alternatives": alternatives, "joining": []}
+        self.cfg: dict[str, Any] = {
+            "labels": [],
+            "threshold": threshold,
+            "alternatives": alternatives,
+            "joining": [],
+            "temperature": 1.0,
+        }
         self._training = _Training()
         self._epochs = 1
         self._examples_an_epoch: float = math.inf
@@ -189,7 +195,7 @@ class ProKDNer(TrainablePipe):
         sample: list[Doc] = []
         for example in get_examples():
             n_examples += 1
-            n_target += not _has_gold(example.reference)
+            n_target += not has_gold(example.reference)
             found.update(span.label_ for span in example.reference.ents)
             if not self.objective.needs_soft_labels:  # there, labels would be those of target text
                 joins.add(example.reference)
@@ -272,13 +278,15 @@ class ProKDNer(TrainablePipe):
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
-        decoded = decode(predicted, self.labels, threshold=self.cfg["threshold"])
+        threshold, n_alternatives, temperature = (self.cfg[key] for key in ("threshold", "alternatives", "temperature"))
+        decoded = decode(predicted, self.labels, threshold, temperature)
         joining = frozenset(self.cfg["joining"])
         for doc, p, spans in zip(docs, predicted, decoded):
             words = [word.text for word in doc] if spans else []
             kept = set_entities(doc, fit_to_words(join_spans(spans, words, joining), words))
-            if n := self.cfg["alternatives"]:
-                doc.spans[SPANS_KEY].attrs["alternatives"] = [other_labels(p, span, self.labels)[:n] for span in kept]
+            if n_alternatives:
+                others = [other_labels(p, span, self.labels, temperature)[:n_alternatives] for span in kept]
+                doc.spans[SPANS_KEY].attrs["alternatives"] = others
 
     def update(
         self,
@@ -345,7 +353,7 @@ class ProKDNer(TrainablePipe):
             raise ProKDError(
                 "Self-training needs the whole training corpus: call nlp.initialize() with it before updates."
             )
-        unlabelled = (example for example in self._training.get_examples() if not _has_gold(example.reference))
+        unlabelled = (example for example in self._training.get_examples() if not has_gold(example.reference))
         for examples in util.minibatch(unlabelled, 128):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
@@ -376,7 +384,7 @@ class ProKDNer(TrainablePipe):
         def rows(read: Callable[[Doc, int], np.ndarray], n_columns: int) -> Tensor:
             found = [
                 np.zeros((len(firsts), n_columns), dtype=np.float32)
-                if _has_gold(example.reference)
+                if has_gold(example.reference)
                 else read(example.reference, n_columns)[firsts]
                 for example, firsts in zip(examples, units.firsts)
             ]
@@ -384,12 +392,7 @@ class ProKDNer(TrainablePipe):
 
         soft = rows(get_soft_labels, len(self.tags))
         vectors = rows(get_vectors, output.vectors.shape[1]) if self.objective.needs_vectors else None
-        targets = [example.predicted for example in examples if not _has_gold(example.reference)]
+        targets = [example.predicted for example in examples if not has_gold(example.reference)]
         # 64 bits: of a million texts, two have the same once in 37 million corpora
         keys = b"".join(blake2b(doc.to_array(ORTH).tobytes(), digest_size=8).digest() for doc in targets)
         return Batch(classes, soft, np.frombuffer(keys, dtype=np.uint64), vectors, len(examples) - len(targets))
-
-
-def _has_gold(doc: Doc) -> bool:
-    """Whether a student may look at a Doc's entities: never at those of target text."""
-    return GOLD_KEY in doc.user_data

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_prokd.calibration import calibration, collect_scores
+from spacy_prokd.calibration import calibrate, calibration, collect_scores, fit_temperature
+from spacy_prokd.decoding import soften
+from spacy_prokd.errors import ProKDError
 from spacy_prokd.span_scores import SPANS_KEY
 
 
@@ -39,3 +42,53 @@ def test_only_entities_with_a_score_count(nlp):
     predicted.spans[SPANS_KEY].attrs["scores"] = [0.9, 0.7]
     scores, right = collect_scores([Example(predicted, gold)])
     assert (scores.tolist(), right.tolist()) == ([0.9, 0.7], [True, False])
+
+
+def test_a_temperature_divides_log_odds():
+    scores = np.array([1e-9, 0.2, 0.5, 0.9, 1.0])
+    with np.errstate(divide="ignore"):
+        log_odds = np.log(scores / (1 - scores))
+    np.testing.assert_allclose(soften(scores, 2.0), 1 / (1 + np.exp(-log_odds / 2)))
+    np.testing.assert_allclose(soften(scores, 1.0), scores)
+
+
+def test_the_temperature_of_scores_that_are_too_sure_is_found():
+    random = np.random.default_rng(0)
+    honest = random.uniform(0.05, 0.95, 20_000)
+    right = random.uniform(size=len(honest)) < honest
+    for temperature in (0.8, 1.0, 2.5):
+        said = soften(honest, 1 / temperature)
+        assert fit_temperature(said, right) == pytest.approx(temperature, rel=0.05)
+        assert calibration(soften(said, fit_temperature(said, right)), right)["ece"] < 0.015
+
+
+def test_without_entities_the_temperature_is_one():
+    assert fit_temperature(np.zeros(0), np.zeros(0, dtype=bool)) == 1.0
+
+
+def test_calibrating_a_pipeline_changes_scores_and_no_entity(trained, source_examples, tmp_path):
+    pipe = trained.get_pipe("prokd_ner")
+    pipe.cfg["threshold"] = 0.5
+    wrong = [
+        Example(
+            example.predicted,
+            Doc(trained.vocab, words=[w.text for w in example.reference], ents=["O"] * len(example.reference)),
+        )
+        for example in source_examples
+    ]
+    before = trained("Angela Merkel visited Paris .")
+    seen = []
+    calibrated = calibrate(lambda nlp: [*source_examples, *wrong], then=lambda nlp: seen.append(nlp) or nlp)(trained)
+    assert calibrated is trained and seen == [trained]
+    assert pipe.cfg["temperature"] > 1.5, "half of what it is sure of is wrong"
+    assert pipe.cfg["threshold"] == 0.5
+    trained.to_disk(tmp_path / "saved")
+    for nlp in (trained, spacy.load(tmp_path / "saved")):
+        after = nlp("Angela Merkel visited Paris .")
+        assert [(ent.text, ent.label_) for ent in after.ents] == [(ent.text, ent.label_) for ent in before.ents]
+        assert all(new._.score < old._.score for new, old in zip(after.ents, before.ents, strict=True))
+
+
+def test_there_must_be_something_to_calibrate(nlp):
+    with pytest.raises(ProKDError, match="no prokd_ner"):
+        calibrate(lambda nlp: [])(nlp)

@@ -189,6 +189,11 @@ def _find_files(path: str | Path | None) -> list[Path]:
     return files
 
 
+def has_gold(doc: Doc) -> bool:
+    """Whether a student may look at a Doc's entities: never at those of target text, unless they are given for it."""
+    return GOLD_KEY in doc.user_data
+
+
 def copy_words(doc: Doc) -> Doc:
     """A Doc of the same words and spaces, without any annotation."""
     return Doc(doc.vocab, words=[word.text for word in doc], spaces=[bool(word.whitespace_) for word in doc])
