@@ -118,6 +118,15 @@ def label_corpus(
     return n_docs
 
 
+def tagger_output(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
+    """What the prokd_ner of a pipeline says of each word of docs that are tokenised already."""
+    for name, pipe in nlp.pipeline:
+        if name == "prokd_ner":
+            break
+        docs = list(pipe.pipe(docs))  # listeners need them
+    return pipe.read(docs)
+
+
 def _load(path: Path) -> Language:
     if not (path / "prokd_ner").is_dir():
         raise ProKDError(f"{path} is no trained pipeline with a prokd_ner: train the teacher first.")
@@ -141,7 +150,7 @@ def _label_shard(
 ) -> None:
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
-        outputs = [_predict(nlp, batch) for nlp in pipelines]
+        outputs = [tagger_output(nlp, batch) for nlp in pipelines]
         plain = [copy_words(doc) for doc in batch]
         for doc, p in zip(plain, _average(outputs)):
             set_soft_labels(doc, p)
@@ -152,15 +161,6 @@ def _label_shard(
             shard.add(doc)
     with atomic_file(path) as temporary:
         shard.to_disk(temporary)
-
-
-def _predict(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
-    # docs are tokenised already: run the pipes up to prokd_ner, listeners need them
-    for name, pipe in nlp.pipeline:
-        if name == "prokd_ner":
-            break
-        docs = list(pipe.pipe(docs))
-    return pipe.read(docs)
 
 
 def _average(outputs: Sequence[TaggerOutput]) -> Iterator[np.ndarray]:
