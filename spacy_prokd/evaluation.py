@@ -22,6 +22,7 @@ from .calibration import calibration, collect_scores
 from .errors import ProKDError
 from .files import atomic_file
 from .info import find_version
+from .mistakes import keep_gold
 from .progress import progress_bar
 from .scoring import Span, gold_spans, predicted_spans, score_entities
 
@@ -37,7 +38,8 @@ def evaluate(
     pipeline_path (str | Path): A saved pipeline's folder, or the name of an installed one.
     data_path (Path): A .spacy file of labelled documents. Documents without labels are not scored.
     output_path (Path): The JSON file to write; it appears whole or not at all.
-    tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them.
+    tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them, with the
+        labels as the span group "gold".
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
         (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
@@ -84,7 +86,7 @@ def evaluate(
     }
     if tagged_path is not None:
         with atomic_file(tagged_path) as temporary:
-            DocBin(docs=[example.predicted for example in examples]).to_disk(temporary)
+            DocBin(docs=map(keep_gold, examples)).to_disk(temporary)
     with atomic_file(output_path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
     return metrics

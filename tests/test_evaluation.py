@@ -79,6 +79,9 @@ def test_the_tagged_texts_are_written_where_they_are_asked_for(pipeline: Path, t
     assert [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs] == [
         [(ent.text, ent.label_) for ent in doc.ents] for doc in again
     ]
+    assert [[(ent.text, ent.label_) for ent in doc.spans["gold"]] for doc in docs] == [
+        [(ent.text, ent.label_) for ent in doc.ents] for doc in gold
+    ]
 
 
 def test_words_are_those_of_the_file(pipeline: Path, tmp_path: Path) -> None:
