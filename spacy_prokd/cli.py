@@ -176,6 +176,7 @@ def evaluate(
     target_lang: TargetLang = "de",
     compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
     tagged: Annotated[Optional[Path], typer.Option(help=".spacy file to write: the texts as they were tagged")] = None,
+    word_map: Annotated[Optional[Path], typer.Option(help="JSON file to write: t-SNE of both languages' words")] = None,
     gpu_id: GpuId = -1,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
@@ -183,13 +184,18 @@ def evaluate(
 
     from .evaluation import choose_data, compare, evaluate
     from .reporting.inputs import read_metrics
+    from .word_map import write_word_map
 
     _use_gpu(gpu_id)
+    if word_map is not None and not data.is_dir():
+        raise ProKDError(f"--word-map reads both languages, but {data} is no folder of a converted corpus.")
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
+    scored = choose_data(data, source_lang, target_lang) if data.is_dir() else data
     if data.is_dir():
-        data = choose_data(data, source_lang, target_lang)
-        typer.echo(f"Scored on {data}")
-    metrics[output.stem] = evaluate(pipeline, data, output, tagged)
+        typer.echo(f"Scored on {scored}")
+    metrics[output.stem] = evaluate(pipeline, scored, output, tagged)
+    if word_map is not None:
+        write_word_map(pipeline, data, source_lang, target_lang, word_map)
     Console().print(compare(metrics))
 
 
@@ -252,7 +258,7 @@ def report(
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
 ) -> None:
-    """Make one page of settings, scores and learning curves."""
+    """Make one page of scores, mistakes, words of both languages, learning curves and settings."""
     from .reporting import write_report
 
     roles = ("teacher", "student")
@@ -263,6 +269,8 @@ def report(
         metrics={role: metrics / f"{role}.json" for role in roles},
         logs={role: training / role / "log.jsonl" for role in roles},
         configs={role: training / role / "model-last" / "config.cfg" for role in roles},
+        tagged={role: metrics / f"{role}.spacy" for role in roles},
+        word_map=metrics / "words.json",
     )
     typer.echo(f"Report in {output}")
 

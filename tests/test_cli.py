@@ -169,10 +169,12 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
         shutil.copytree(saved, training / role / model)
         line = {"step": 0, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner": 1.0}, "score": 0.5}
         (training / role / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf8")
-    code, out, _err = run("evaluate", training / "teacher" / "model-last", corpus, metrics / "teacher.json")
+    arguments = ("evaluate", training / "teacher" / "model-last", corpus, metrics / "teacher.json")
+    code, out, _err = run(*arguments, "--tagged", metrics / "teacher.spacy")
     assert code == 0 and "test.spacy" in out and "PER" in out
     arguments = ("evaluate", training / "student" / "model-last", corpus, metrics / "student.json")
-    code, out, _err = run(*arguments, "--compare-with", metrics / "teacher.json")
+    also = ("--tagged", metrics / "student.spacy", "--word-map", metrics / "words.json")
+    code, out, _err = run(*arguments, *also, "--compare-with", metrics / "teacher.json")
     assert code == 0 and "teacher" in out and "student" in out and "+0.00" in out, out
     scores = json.loads((metrics / "student.json").read_text())
     assert scores["sentences"] == 1 and scores["entities"] == 3 and scores["ents_f"] == scores["seqeval_f"]
@@ -181,6 +183,7 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     assert code == 0
     page = (tmp_path / "report.html").read_text(encoding="utf8")
     assert "student" in page and "</html>" in page
+    assert 'id="mistakes"' in page and "Merkel: I-PER" in page
 
 
 def test_label_stores_word_vectors_when_asked(run, raw, saved, tmp_path):
@@ -334,6 +337,9 @@ def test_teachers_with_other_labels(fails, saved, corpus, small_tok2vec, tmp_pat
 def test_nothing_to_score(fails, saved, corpus, tmp_path):
     assert "nothing to score" in fails("evaluate", saved, corpus / "target.spacy", tmp_path / "m.json")
     assert "nothing to score" in fails("evaluate", saved, corpus, tmp_path / "m.json")
+    arguments = ("evaluate", saved, corpus / "source.spacy", tmp_path / "m.json", "--word-map", tmp_path / "words.json")
+    assert "is no folder of a converted corpus" in fails(*arguments)
+    assert not (tmp_path / "m.json").exists()
     assert not (tmp_path / "m.json").exists()
 
 

@@ -3,12 +3,18 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from spacy.tokens import Doc, DocBin, SpanGroup
+from spacy.training import Example
+from spacy.vocab import Vocab
 
 from spacy_prokd.errors import ProKDError
+from spacy_prokd.mistakes import keep_gold
 from spacy_prokd.reporting import write_report
+from spacy_prokd.reporting.sentences import MOST_TEXTS
+from spacy_prokd.span_scores import SPANS_KEY
 
 ROLES = ("teacher", "student")
-KINDS = {"metrics": "json", "logs": "jsonl", "configs": "cfg"}
+KINDS = {"metrics": "json", "logs": "jsonl", "configs": "cfg", "tagged": "spacy"}
 CONFIG = """
 [paths]
 encoder = "assets/encoder"
@@ -49,7 +55,51 @@ def run(tmp_path):
         (tmp_path / f"{role}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (tmp_path / f"{role}.cfg").write_text(CONFIG.format(role=role.title()))
     files = {kind: {role: tmp_path / f"{role}.{end}" for role in ROLES} for kind, end in KINDS.items()}
-    return {"output": tmp_path / "report" / "index.html", "source_lang": "en", "target_lang": "de", **files}
+    languages = {"source_lang": "en", "target_lang": "de"}
+    return {"output": tmp_path / "report" / "index.html", "word_map": tmp_path / "words.json", **languages, **files}
+
+
+def save_tagged(path, texts):
+    """Write texts as a pipeline tagged them: words, gold tags, found tags and scores of each."""
+    vocab, docs = Vocab(), DocBin()
+    for words, gold, found, scores in texts:
+        doc = Doc(vocab, words=words.split(), ents=found.split())
+        doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=list(doc.ents), attrs={"scores": scores})
+        docs.add(keep_gold(Example(doc, Doc(vocab, words=words.split(), ents=gold.split()))))
+    docs.to_disk(path)
+
+
+TEACHER = [("Anna <i> Bonn", "B-PER O B-LOC", "B-PER O O", [0.91]), ("Ein Tag", "O O", "O O", [])]
+STUDENT = [("Anna <i> Bonn", "B-PER O B-LOC", "B-LOC O B-LOC", [0.62, 0.87]), ("Ein Tag", "O O", "O O", [])]
+
+
+@pytest.fixture
+def full_run(run):
+    """`run`, with tagged texts and a map of words."""
+    for role, texts in zip(ROLES, (TEACHER, STUDENT)):
+        save_tagged(run["tagged"][role], texts)
+    words = [
+        {"language": 0, "tag": "B-PER", "x": 0.0, "y": 0.5, "text": "<u>Anna"},
+        {"language": 1, "tag": "I-PER", "x": 1.0, "y": 0.25, "text": "Weber"},
+        {"language": 1, "tag": "O", "x": 0.5, "y": 1.0, "text": "lacht"},
+    ]
+    prototypes = [{"language": i, "tag": "B-PER", "x": 0.5, "y": 0.5} for i in (0, 1)]
+    content = {"files": ["en dev", "de test"], "words": words, "prototypes": prototypes, "aligned": ["B-PER"]}
+    run["word_map"].write_text(json.dumps(content))
+    return run
+
+
+def cells(page, role):
+    """The confusion table of a pipeline: a list of texts for each row."""
+    table = re.search(rf"<caption>{role}: rows.*?</table>", page, flags=re.DOTALL)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)
+    return [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows]
+
+
+def texts_of(page, heading):
+    """The texts with entities under a heading, as their lines."""
+    section = page[page.index(heading) :]
+    return [re.findall(r"<dd.*?</dd>", each) for each in re.findall(r"<dl>.*?</dl>", section, flags=re.DOTALL)]
 
 
 def test_the_page_has_scores_curves_and_settings(run):
@@ -71,15 +121,117 @@ def test_the_page_says_what_a_score_is_worth_where_there_are_scores(run):
     assert "What a score is worth" not in page and "calibration" not in page
 
 
-def test_the_page_needs_nothing_from_outside(run):
+def test_confusions_of_both(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert cells(page, "teacher") == [
+        ["", "LOC", "PER", "missed"],
+        ["LOC", "·", "·", "1"],
+        ["PER", "·", "1", "·"],
+        ["spurious", "·", "·", ""],
+    ]
+    assert cells(page, "student")[1:] == [["LOC", "1", "·", "·"], ["PER", "1", "·", "·"], ["spurious", "·", "·", ""]]
+
+
+def test_entities_with_other_borders_stand_beside_the_right_ones(full_run):
+    save_tagged(full_run["tagged"]["student"], [("Anna <i> Bonn", "B-PER O B-LOC", "B-PER I-PER B-LOC", [0.5, 0.5])])
+    save_tagged(full_run["tagged"]["teacher"], [("Anna <i> Bonn", "B-PER O B-LOC", "B-PER O B-LOC", [0.5, 0.5])])
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert cells(page, "student")[1:3] == [["LOC", "1", "·", "·"], ["PER", "·", "0 +1", "·"]]
+
+
+def test_the_worst_texts_show_labels_and_what_was_found(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    (lines,) = texts_of(page[: page.index("disagree</h3>")], "Where the student was worst")
+    marks = [re.findall(r'class="entity (.*?)">(.*?)<small>(.*?)</small>', line) for line in lines]
+    assert marks == [
+        [("type-1 wrong", "Anna", "PER"), ("type-0", "Bonn", "LOC")],
+        [("type-0 wrong", "Anna", "LOC 0.62"), ("type-0", "Bonn", "LOC 0.87")],
+    ]
+
+
+def test_disagreements_show_labels_and_both(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert "Of 1 entities that only the teacher finds, 1 are right. Of 2 entities that only the student" in page
+    (lines,) = texts_of(page, "Where teacher and student disagree")
+    assert [re.findall(r"<small>(.*?)</small>", line) for line in lines] == [
+        ["PER", "LOC"],
+        ["PER 0.91"],
+        ["LOC 0.62", "LOC 0.87"],
+    ]
+
+
+def test_long_texts_are_shown_from_a_little_before_the_first_error(full_run):
+    words, gold = " ".join(f"w{i}." for i in range(500)), "O " * 300 + "B-LOC " + "O " * 199
+    for role in ROLES:
+        save_tagged(full_run["tagged"][role], [(words, gold, "O " * 500, [])])
+    page = write_report(**full_run).read_text(encoding="utf8")
+    ((line, _found),) = texts_of(page, "Where the student was worst")
+    assert "… w285. w286." in line and "w364. …" in line and "w365." not in line
+    assert '">w300.<small>LOC' in line
+
+
+def test_the_page_shows_no_more_texts_than_people_read(full_run):
+    for role, found in zip(ROLES, ("B-LOC O", "B-PER O")):
+        save_tagged(full_run["tagged"][role], [("Anna lacht", "O B-LOC", found, [0.5])] * 100)
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert page.count("<dl>") == 2 * MOST_TEXTS
+
+
+def test_words_are_marks_with_their_text(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    (drawing,) = re.findall(r'<figure class="map">\s*(<svg.*?</svg>)', page, flags=re.DOTALL)
+    groups = ElementTree.fromstring(drawing)
+    assert [(group.get("class"), group[0].tag, group[0][0].text) for group in groups] == [
+        ("type-1", "circle", "<u>Anna: B-PER"),
+        ("type-1 inside", "path", "Weber: I-PER"),
+        ("outside", "path", "lacht: O"),
+        ("type-1 prototype", "circle", "all words: B-PER"),
+        ("type-1 prototype", "path", "all words: B-PER"),
+    ]
+    assert "en dev and de test" in page and "In 1 of the 1 classes" in page
+
+
+def test_a_map_that_was_left_out_says_why(full_run):
+    full_run["word_map"].write_text(json.dumps({"left_out": "openTSNE is <not> installed"}))
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert "Not drawn: openTSNE is &lt;not&gt; installed" in page and '<figure class="map">' not in page
+
+
+def test_files_of_older_workflows_give_a_page_without_these_parts(run):
     page = write_report(**run).read_text(encoding="utf8")
+    assert "<dl>" not in page and 'id="mistakes"' not in page and 'id="words"' not in page
+
+
+def test_tagged_texts_must_be_those_of_one_run(full_run):
+    save_tagged(full_run["tagged"]["teacher"], STUDENT[:1])
+    with pytest.raises(ProKDError, match=r"teacher.spacy and .*student.spacy are of different texts.*evaluate --force"):
+        write_report(**full_run)
+    DocBin(docs=[Doc(Vocab(), words=["Anna"], ents=["B-PER"])]).to_disk(full_run["tagged"]["teacher"])
+    with pytest.raises(ProKDError, match=r"teacher.spacy has no labels.*evaluate --force"):
+        write_report(**full_run)
+
+
+def test_the_page_needs_nothing_from_outside(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
     assert not re.search(r"<script|<link|<img|@import|url\((?!#)|(?:src|href)=\"(?!#)", page)
     assert len(page) < 200_000
 
 
-def test_text_of_a_run_is_escaped(run):
+def test_text_of_a_run_is_escaped(full_run):
+    for role in ROLES:
+        save_tagged(full_run["tagged"][role], [("Anna <i> <s>", "B-<b>X O O", "O B-<b>X I-<b>X", [0.5])])
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert not re.search("<(b|i|s|u)>", page)
+    assert "&lt;b&gt;small" in page and "&lt;b&gt;X 0.50" in page and "&lt;i&gt; &lt;s&gt;<small>" in page
+    assert "&lt;u&gt;Anna" in page
+
+
+def test_relabelled_words_are_no_loss(run):
+    log = run["logs"]["student"]
+    line = {"step": 2, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner.relabelled": 0.1}}
+    log.write_text(log.read_text() + json.dumps(line) + "\n")
     page = write_report(**run).read_text(encoding="utf8")
-    assert "<b>small</b>" not in page and "&lt;b&gt;small" in page
+    assert "Share of words whose pseudo-label is not the teacher’s" in page and "relabelled" not in page
 
 
 def test_charts_are_named_follow_the_theme_and_share_no_ids(run):
@@ -93,8 +245,8 @@ def test_charts_are_named_follow_the_theme_and_share_no_ids(run):
     assert len(ids) == len(set(ids))
 
 
-def test_the_same_run_gives_the_same_page(run):
-    assert write_report(**run).read_bytes() == write_report(**run).read_bytes()
+def test_the_same_run_gives_the_same_page(full_run):
+    assert write_report(**full_run).read_bytes() == write_report(**full_run).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from thinc.api import Config
 
+from ..corpus.docbins import read_docs
 from ..errors import ProKDError
+from ..mistakes import GOLD_SPANS
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -57,6 +61,41 @@ def read_config(path: Path, command: str) -> Config:
     RAISES (ProKDError): If the file is missing.
     """
     return Config().from_str(_read(path, command))
+
+
+def read_tagged(paths: Mapping[str, Path]) -> dict[str, list[Doc]]:
+    """Read the test texts as each pipeline tagged them, with the labels.
+
+    paths (Mapping[str, Path]): What `evaluate --tagged` wrote, by the pipeline's name.
+    RETURNS (dict[str, list[Doc]]): The same texts for each; empty if a file is missing, as of older workflows.
+    RAISES (ProKDError): If a file is damaged or without labels, or they are of different texts.
+    """
+    if not all(path.is_file() for path in paths.values()):
+        return {}
+    vocab = Vocab()
+    tagged = {role: list(read_docs(path, vocab)) for role, path in paths.items()}
+    for role, docs in tagged.items():
+        if not all(GOLD_SPANS in doc.spans for doc in docs):
+            raise ProKDError(f"{paths[role]} has no labels. Run `python -m spacy project run evaluate --force` again.")
+    if len({tuple(doc.text for doc in docs) for docs in tagged.values()}) > 1:
+        names = " and ".join(map(str, paths.values()))
+        raise ProKDError(f"{names} are of different texts. Run `python -m spacy project run evaluate --force` again.")
+    return tagged
+
+
+def read_word_map(path: Path) -> dict[str, Any] | None:
+    """Read words of both languages as points of a plane.
+
+    path (Path): What `evaluate --word-map` wrote.
+    RETURNS (dict[str, Any] | None): As `write_word_map` describes it; None if it is missing, as of older workflows.
+    RAISES (ProKDError): If it is no JSON.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(_read(path, command="evaluate"))
+    except json.JSONDecodeError as error:
+        raise _damaged(path, error.lineno, "evaluate") from None
 
 
 def dotted(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report: one HTML file with the settings, the scores and the learning curves of a run."""
+"""The report: one HTML file with the scores, mistakes, words, learning curves and settings of a run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
+from spacy.tokens import Doc
 
 from ..files import atomic_file
+from ..mistakes import NONE, Confusion, count_alone, count_confusions
 from .charts import Series, line_chart
-from .inputs import dotted, read_config, read_log, read_metrics
+from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
+from .sentences import show_disagreements, show_worst
+from .words import SIDE, group_points
 
 SCORES = {
     "ents_f": "Entity F1",
@@ -20,7 +24,9 @@ SCORES = {
     "token_f": "Token F1",
     "seqeval_f": "Entity F1 by seqeval",
 }
+COLOURS = 8  # of entity types, in the template
 _SOURCE_DEV = "ents_f"
+_TITLES = {"relabelled": "Share of words whose pseudo-label is not the teacher’s"}  # not a loss
 
 
 def write_report(
@@ -31,6 +37,8 @@ def write_report(
     metrics: Mapping[str, Path],
     logs: Mapping[str, Path],
     configs: Mapping[str, Path],
+    tagged: Mapping[str, Path],
+    word_map: Path,
 ) -> Path:
     """Write one self-contained page: nothing in it is fetched, so it can be mailed and opened anywhere.
 
@@ -43,6 +51,8 @@ def write_report(
     metrics (Mapping[str, Path]): The JSON files of `evaluate`, on the target's test set.
     logs (Mapping[str, Path]): The JSON Lines files of spacy-prokd.Logger.v1.
     configs (Mapping[str, Path]): The trained pipelines' `config.cfg`.
+    tagged (Mapping[str, Path]): The test set as each tagged it, with the labels; left out if a file is missing.
+    word_map (Path): Words of both languages as points of a plane; left out if it is missing.
     RETURNS (Path): `output`.
     RAISES (ProKDError): If an input is missing or damaged, with the project command that makes it.
     """
@@ -50,13 +60,18 @@ def write_report(
     evaluations = {role: read_log(path, command=role) for role, path in logs.items()}
     settings = {role: _settings(read_config(path, command=role)) for role, path in configs.items()}
     run = {role: _run_facts(each) for role, each in scores.items()}
+    docs = read_tagged(tagged)
+    words = read_word_map(word_map)
+    confusions = {role: count_confusions(each) for role, each in docs.items()}
+    support = _support(scores.values())
+    looks = _looks(support, confusions.values(), words)
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=target_lang,
         roles=list(scores),
         scores=scores,
         score_names={key: name for key, name in SCORES.items() if any(key in each for each in scores.values())},
-        support=_support(scores.values()),
+        support=support,
         run=run,
         run_names=_all_keys(run),
         settings=settings,
@@ -66,6 +81,12 @@ def write_report(
             role: each["calibration"]["ece"] for role, each in scores.items() if each.get("calibration")
         },
         reliability=_draw_reliability(scores),
+        looks=looks,
+        confusions=confusions,
+        words=words,
+        side=SIDE,
+        groups={kind: group_points((words or {}).get(kind, ()), looks) for kind in ("words", "prototypes")},
+        **(_show_mistakes(docs, looks) if docs else {}),
     )
     with atomic_file(output) as temporary:
         temporary.write_text(html, encoding="utf8")
@@ -89,6 +110,23 @@ def _support(scores: Iterable[Mapping[str, Any]]) -> dict[str, int | None]:
         for label, values in (each["ents_per_type"] or {}).items():
             support[label] = values.get("support", support.get(label))
     return dict(sorted(support.items()))
+
+
+def _looks(labels: Iterable[str], confusions: Iterable[Confusion], words: Mapping[str, Any] | None) -> dict[str, str]:
+    """The CSS class of each type that is on the page: its colour."""
+    found = set(labels).union(*(pair for confusion in confusions for pair in confusion.types))
+    found.update(point["tag"][2:] for point in (words or {}).get("words", ()))
+    return {label: f"type-{number % COLOURS}" for number, label in enumerate(sorted(found - {NONE}))}
+
+
+def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
+    """Texts to read: where the last of the two pipelines was worst, and where they disagree."""
+    student = list(tagged)[-1]
+    return {
+        "worst": show_worst(student, tagged[student], looks),
+        "alone": {role: count_alone(tagged[role], tagged[other]) for role, other in zip(tagged, reversed(tagged))},
+        "disagreements": show_disagreements(tagged, looks),
+    }
 
 
 def _run_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +157,7 @@ def _charts(evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tupl
         log = evaluations[role]
         for loss in dict.fromkeys(name for e in log for name in e["losses"]):
             series = Series(role, [e["step"] for e in log], [e["losses"].get(loss) for e in log], colour)
-            charts[f"Loss of the {role}: {loss}"] = [series]
+            charts[_TITLES.get(loss.rpartition(".")[2], f"Loss of the {role}: {loss}")] = [series]
     return [(title, line_chart(title, series)) for title, series in charts.items()]
 
 

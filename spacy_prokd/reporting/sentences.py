@@ -1,0 +1,85 @@
+"""Texts with their entities as HTML, by displaCy. Their colours are the page's CSS, which has light and dark ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup, escape
+from spacy import displacy
+from spacy.tokens import Doc, Span
+
+from ..mistakes import GOLD_SPANS, entity_of, find_disagreements, find_worst, gold_of
+from ..scoring import Span as Entity
+from ..span_scores import get_span_score
+
+MOST_TEXTS = 10
+MOST_WORDS = 80  # of a text: long ones are shown from a little before the first error
+_WORDS_BEFORE = 15
+_ENTITY = '<mark dir="auto" class="entity {look}">{text}<small>{label}</small></mark>'
+
+Lines = list[tuple[str, Markup]]  # who says so, and the text with entities
+
+
+def show_worst(role: str, docs: Sequence[Doc], looks: Mapping[str, str]) -> list[Lines]:
+    """The texts with the most errors.
+
+    role (str): The pipeline's name on the page.
+    docs (Sequence[Doc]): As it tagged them.
+    looks (Mapping[str, str]): The CSS class of each type.
+    RETURNS (list[Lines]): For each text what the labels say, and what the pipeline.
+    """
+    return [_show({role: docs[text]}, looks) for text in find_worst(docs, MOST_TEXTS)]
+
+
+def show_disagreements(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> list[Lines]:
+    """The texts that two pipelines disagree about, where they are surest.
+
+    tagged (Mapping[str, Sequence[Doc]]): By the pipeline's name, the documents as it tagged them.
+    looks (Mapping[str, str]): The CSS class of each type.
+    RETURNS (list[Lines]): For each text what the labels say, and what the pipelines.
+    """
+    chosen = find_disagreements(*tagged.values(), MOST_TEXTS)
+    return [_show({role: docs[text] for role, docs in tagged.items()}, looks) for text in chosen]
+
+
+def _show(found: Mapping[str, Doc], looks: Mapping[str, str]) -> Lines:
+    """What the labels say of one text, and what each pipeline; what is wrong is marked."""
+    doc = next(iter(found.values()))
+    said = [set(map(entity_of, each.ents)) for each in found.values()]
+    gold = gold_of(doc)
+    agreed = gold.intersection(*said)
+    first_error = min(gold.union(*said) - agreed)[0]
+    start = max(0, first_error - _WORDS_BEFORE) if len(doc) > MOST_WORDS else 0
+    end = start + MOST_WORDS
+    return [
+        ("labels", _draw({span: span.label_ for span in doc.spans[GOLD_SPANS]}, doc[start:end], agreed, looks)),
+        *(
+            (role, _draw({ent: _told(ent) for ent in each.ents}, each[start:end], gold, looks))
+            for role, each in found.items()
+        ),
+    ]
+
+
+def _told(ent: Span) -> str:
+    """The type, and the score where there is one."""
+    score = get_span_score(ent)
+    return ent.label_ if score is None else f"{ent.label_} {score:.2f}"
+
+
+def _draw(spans: Mapping[Span, str], stretch: Span, right: set[Entity], looks: Mapping[str, str]) -> Markup:
+    """A stretch of text with entities and what is told of them; those that are not right look so."""
+    before = "… " if stretch.start else ""
+    after = " …" if stretch.end < len(stretch.doc) else ""
+    shift = len(before) - stretch.start_char
+    ents = [
+        {
+            "start": span.start_char + shift,
+            "end": span.end_char + shift,
+            "label": escape(told),  # displaCy escapes the text alone
+            "params": {"look": looks[span.label_] + ("" if entity_of(span) in right else " wrong")},
+        }
+        for span, told in spans.items()
+        if stretch.start <= span.start and span.end <= stretch.end
+    ]
+    text = {"text": before + stretch.text + after, "ents": ents}
+    return Markup(displacy.render(text, style="ent", manual=True, jupyter=False, options={"template": _ENTITY}))
