@@ -26,8 +26,8 @@ from .training_data import gold_classes
 
 WORDS = 50  # of each class and language, as in the paper
 MOST_WORDS = 2000  # of all together, which take five seconds
-MOST_DOCS = 1000  # of each language, that the words are chosen from
-_PERPLEXITY = 30  # openTSNE's own; it asks for three times as many points
+MOST_DOCS = 500  # of each language, that the words are chosen from: they are read in seconds
+_PERPLEXITY = 30  # openTSNE's own, for three times as many points or more
 
 
 class Words(NamedTuple):
