@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import spacy
 from rich import box
 from rich.table import Table
 from spacy.language import Language
@@ -22,6 +21,7 @@ from .calibration import calibration, collect_scores
 from .errors import ProKDError
 from .files import atomic_file
 from .info import find_version
+from .loading import entity_labels, load_pipeline
 from .mistakes import keep_gold
 from .progress import progress_bar
 from .scoring import Span, gold_spans, predicted_spans, score_entities
@@ -49,7 +49,7 @@ def evaluate(
     RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
         do not agree.
     """
-    nlp = _load_pipeline(pipeline_path)
+    nlp = load_pipeline(pipeline_path)
     references = _read_labelled(nlp, data_path)
     examples, seconds = _tag(nlp, references)
     scores = score_entities(examples)
@@ -166,20 +166,6 @@ def _format_row(scores: list[tuple[float | None, float | None, float]]) -> list[
     return cells
 
 
-def _load_pipeline(path: str | Path) -> Language:
-    try:
-        nlp = spacy.load(path)
-    except OSError as error:
-        raise ProKDError(f"{path} cannot be loaded as a pipeline: {error} Train it first, or name another.") from error
-    if not _find_entity_pipes(nlp):
-        raise ProKDError(f"{path} has no component that sets entities, only {nlp.pipe_names}. Name another pipeline.")
-    return nlp
-
-
-def _find_entity_pipes(nlp: Language) -> list[str]:
-    return [name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns]
-
-
 def _read_labelled(nlp: Language, path: Path) -> list[Doc]:
     """Read the documents that have annotation."""
     if not Path(path).is_file():
@@ -228,7 +214,7 @@ def _to_tags(spans: list[Span], n_words: int) -> list[str]:
 
 def _compare_labels(nlp: Language, in_data: set[str], path: Path) -> dict[str, list[str]]:
     """Labels that only one side knows: no entity of these can be right."""
-    in_pipeline = {label for name in _find_entity_pipes(nlp) for label in nlp.pipe_labels.get(name, [])}
+    in_pipeline = entity_labels(nlp)
     found = {
         "labels_only_in_data": sorted(in_data - in_pipeline),
         "labels_only_in_pipeline": sorted(in_pipeline - in_data),

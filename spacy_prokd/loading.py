@@ -1,0 +1,35 @@
+"""A pipeline that finds entities, from a folder or an installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import spacy
+from spacy.language import Language
+
+from .errors import ProKDError
+
+
+def load_pipeline(name: str | Path) -> Language:
+    """Load a pipeline that finds entities.
+
+    name (str | Path): A saved pipeline's folder, or the name of an installed one.
+    RAISES (ProKDError): If there is none, or no component of it sets entities.
+    """
+    try:
+        nlp = spacy.load(str(name))  # of a Path, spaCy would not look among the installed ones
+    except OSError as error:
+        raise ProKDError(f"{name} cannot be loaded as a pipeline: {error} Train it first, or name another.") from error
+    if not find_entity_pipes(nlp):
+        raise ProKDError(f"{name} has no component that sets entities, only {nlp.pipe_names}. Name another pipeline.")
+    return nlp
+
+
+def find_entity_pipes(nlp: Language) -> list[str]:
+    """The names of the components that set entities, in their order."""
+    return [name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns]
+
+
+def entity_labels(nlp: Language) -> set[str]:
+    """The labels of all entities that a pipeline may find."""
+    return {label for name in find_entity_pipes(nlp) for label in nlp.pipe_labels.get(name, [])}
