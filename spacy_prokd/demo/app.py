@@ -56,10 +56,8 @@ def show_entities(names: dict[str, str], readings: dict[str, Reading], threshold
     if differences:
         st.caption(f"{DIFFERENT} marks entities that only one of them finds.")
     if rows := tabulate(found):
-        columns = {"entity": st.column_config.TextColumn(width="medium")}
-        for role in names:
-            columns[role] = st.column_config.ProgressColumn(width="small", format="%.2f", min_value=0, max_value=1)
-        st.dataframe(rows, hide_index=True, column_config=columns)
+        score = st.column_config.ProgressColumn(width="small", format="%.2f", min_value=0, max_value=1)
+        st.dataframe(rows, hide_index=True, column_config=dict.fromkeys(names, score))
     else:
         st.info("No entity was found." if threshold == 0.0 else "No entity has such a score.")
 
@@ -77,4 +75,5 @@ def show_words(readings: dict[str, Reading]) -> None:
                 )
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":  # as Streamlit runs it
+    main(*sys.argv[1:])

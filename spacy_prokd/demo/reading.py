@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from spacy import displacy
-from spacy.displacy.render import DEFAULT_LABEL_COLORS
+from spacy.displacy.render import DEFAULT_ENTITY_COLOR, DEFAULT_LABEL_COLORS
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -109,7 +109,7 @@ def highlight(text: str, entities: Iterable[Entity], colours: Mapping[str, str],
     """Mark entities in their text, with a sign after the label of those that only one pipeline finds.
 
     entities (Iterable[Entity]): In order, none within another.
-    colours (Mapping[str, str]): Of each label, see `choose_colours`.
+    colours (Mapping[str, str]): Of labels, see `choose_colours`.
     RETURNS (str): HTML; text and labels are escaped.
     """
     marks = [
@@ -117,7 +117,7 @@ def highlight(text: str, entities: Iterable[Entity], colours: Mapping[str, str],
             "start": entity.place[0],
             "end": entity.place[1],
             "label": escape(entity.label) + (f" {DIFFERENT}" if entity.place in differences else ""),
-            "params": {"bg": colours[entity.label]},
+            "params": {"bg": colours.get(entity.label, DEFAULT_ENTITY_COLOR)},
         }
         for entity in entities
     ]
@@ -132,7 +132,7 @@ def _direction(text: str) -> str:
 
 
 def choose_colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each label of some pipelines, of those that displaCy has."""
+    """A colour of displaCy's for each label that some pipelines name."""
     labels = sorted(set().union(*(entity_labels(load(name)) for name in names)))
     return dict(zip(labels, cycle(dict.fromkeys(DEFAULT_LABEL_COLORS.values()))))
 
@@ -154,11 +154,12 @@ def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
 
 
 def example_text(name: str) -> str:
-    """Sentences of spaCy's in the language of a pipeline; in several, where it does not say or spaCy has none."""
+    """Some sentences of spaCy's in the language of a pipeline; in several, where it names none that spaCy has."""
     nlp = load(name)
     lang = nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang)
     try:
-        examples = import_module(f"spacy.lang.{lang}.examples")
+        sentences = import_module(f"spacy.lang.{lang}.examples").sentences
     except ImportError:
-        examples = import_module("spacy.lang.xx.examples")
-    return "\n".join(text + "." if text[-1].isalnum() else text for text in examples.sentences[:6])
+        sentences = import_module("spacy.lang.xx.examples").sentences
+    some = sentences[:: max(1, len(sentences) // 6)][:6]
+    return "\n".join(text + "." if text[-1].isalnum() else text for text in some)
