@@ -136,7 +136,7 @@ def test_scores_of_two_pipelines_are_in_one_table():
     rows = tabulate({"student": [PARIS], "teacher": [MERKEL, PARIS._replace(score=0.3)]})
     assert rows == [
         {"entity": "Merkel", "label": "PER", "student": None, "teacher": 0.9, "found by": "teacher"},
-        {"entity": "Paris", "label": "LOC", "student": 0.4, "teacher": 0.3, "found by": "student and teacher"},
+        {"entity": "Paris", "label": "LOC", "student": 0.4, "teacher": 0.3, "found by": "both"},
     ]
 
 
@@ -222,7 +222,7 @@ def test_a_teacher_beside_its_student(page, student, teacher):
     of_student, of_teacher = html(opened)
     assert "TIME ≠" in of_teacher and "TIME" not in of_student and "≠" not in of_student
     assert [heading.value for heading in opened.subheader] == ["Student", "Teacher"]
-    assert list(opened.dataframe[0].value["found by"]) == ["student and teacher"] * 2 + ["teacher"]
+    assert list(opened.dataframe[0].value["found by"]) == ["both"] * 2 + ["teacher"]
     assert [expander.label for expander in opened.expander] == ["Nearest prototypes of the student"]
 
 

@@ -138,9 +138,9 @@ def choose_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
-    """A row for each entity that some pipeline finds, in order, with the score that each gives.
+    """A row for each entity that a pipeline finds, in order, with its score.
 
-    found (Mapping[str, Iterable[Entity]]): The entities of each pipeline, by the name of its column.
+    found (Mapping[str, Iterable[Entity]]): The entities of one or two pipelines, by the name of their column.
     """
     scores = {column: {entity.place: entity.score for entity in entities} for column, entities in found.items()}
     rows = []
@@ -148,7 +148,8 @@ def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
         row = {"entity": entity.text, "label": entity.label}
         row |= {column: of_column.get(entity.place) for column, of_column in scores.items()}
         if len(scores) > 1:
-            row["found by"] = " and ".join(column for column, of_column in scores.items() if entity.place in of_column)
+            finders = [column for column, of_column in scores.items() if entity.place in of_column]
+            row["found by"] = finders[0] if len(finders) == 1 else "both"
         rows.append(row)
     return rows
 
