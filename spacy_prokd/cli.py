@@ -232,6 +232,22 @@ def package(
 
 
 @app.command()
+def annotate(
+    pipeline: Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")],
+    texts: Annotated[Path, typer.Argument(help="Texts of the target language (.txt or any other format)")],
+    output: Annotated[Path, typer.Argument(help=".jsonl file to write, as Prodigy has it")],
+    most: Annotated[int, typer.Option(min=0, help="How many texts to write; 0 for all")] = 0,
+) -> None:
+    """Write what a pipeline finds for people to correct, what it is least sure of first."""
+    from .annotating import annotate
+
+    n_texts = annotate(pipeline, texts, output, most)
+    typer.echo(
+        f"Wrote {n_texts:,} texts to {output}. Corrected, they are learned from: init --target-labelled {output}"
+    )
+
+
+@app.command()
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder of the package: packages/<lang>_<name>-<version>")],
     repo: Annotated[str, typer.Option(help="Repository on the Hugging Face hub: USER/NAME")],
