@@ -1,4 +1,4 @@
-"""griffe extension: the docstrings of this project (`name (type): meaning`, RETURNS, YIELDS, RAISES) as Google's sections."""
+"""griffe extension: docstrings of this project (`name (type): meaning`, RETURNS, YIELDS, RAISES) as Google's sections."""
 
 from __future__ import annotations
 
