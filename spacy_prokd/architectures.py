@@ -130,7 +130,7 @@ def _encode(model: Model, docs: list[Doc], is_train: bool) -> tuple[list[Floats2
         raise ProKDError(
             "The encoder has no weights yet. Name a folder or a hub model in the config, under "
             "[initialize.components.prokd_ner.encoder], and call nlp.initialize() or `spacy train`; "
-            "`spacy-prokd encoder FOLDER` makes a folder without the hub."
+            "`spacy-prokd encoder multilingual-e5-small FOLDER` makes a folder without the hub."
         )
     texts = [[token.text for token in doc] for doc in docs]
     lengths = [len(text) for text in texts]
