@@ -1,4 +1,4 @@
-"""griffe extension: docstrings of this project (`name (type): meaning`, RETURNS, RAISES) as sections of Google's style."""
+"""griffe extension: docstrings of this project (`name (type): meaning`, RETURNS, RAISES) as those of Google's style."""
 
 from __future__ import annotations
 
