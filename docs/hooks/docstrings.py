@@ -15,7 +15,7 @@ SECTION = re.compile(r"(RETURNS|YIELDS|RAISES) \((.+?)\): (.*)", re.DOTALL)
 class Sections(griffe.Extension):
     """Rewrites each docstring before it is parsed."""
 
-    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+    def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Rewrite that of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = to_google(obj.docstring.value)
