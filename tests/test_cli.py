@@ -146,6 +146,7 @@ def test_convert_writes_docbins(run, raw, tmp_path):
     assert code == 0 and "PLACE" in out
     assert files(tmp_path / "corpus") == [
         "de/convert.json",
+        "de/labelled.spacy",
         "de/test.spacy",
         "de/train.spacy",
         "en/convert.json",

@@ -73,7 +73,12 @@ def test_there_are_the_configs_that_the_docs_name():
 
 def test_teacher_trains(corpus, tiny_encoder, tmp_path):
     nlp = train_and_reload("teacher", tmp_path / "out", overrides(corpus, tiny_encoder))
-    assert nlp.meta["spacy_prokd"] == {"encoder": "tiny-bert", "source_lang": "en", "target_lang": "de"}
+    assert nlp.meta["spacy_prokd"] == {
+        "encoder": "tiny-bert",
+        "source_lang": "en",
+        "target_lang": "de",
+        "labelled_target_texts": 0,
+    }
     assert str(tiny_encoder) not in nlp.get_pipe("prokd_ner").model.to_bytes().decode("latin1")
 
 

@@ -145,7 +145,11 @@ def test_a_split_that_is_gone_leaves_no_old_output(corpus, tmp_path):
     convert_corpus(corpus, "en", "de", tmp_path / "out")
     (corpus / "de/dev.tsv").unlink()
     convert_corpus(corpus, "en", "de", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out/de").iterdir()) == ["convert.json", "train.spacy"]
+    assert sorted(path.name for path in (tmp_path / "out/de").iterdir()) == [
+        "convert.json",
+        "labelled.spacy",
+        "train.spacy",
+    ]
 
 
 def test_the_same_input_gives_the_same_bytes(corpus, tmp_path):
