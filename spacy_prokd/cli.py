@@ -271,24 +271,43 @@ def report(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
     output: Annotated[Path, typer.Argument(help="HTML file to write")],
+    teacher: Annotated[Optional[Path], typer.Option(help="Folder of the teacher, if it is another one")] = None,
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
 ) -> None:
     """Make one page of scores, mistakes, words of both languages, learning curves and settings."""
     from .reporting import write_report
 
-    roles = ("teacher", "student")
+    roles = {"teacher": teacher or training / "teacher", "student": training / "student"}
     write_report(
         output,
         source_lang=source_lang,
         target_lang=target_lang,
         metrics={role: metrics / f"{role}.json" for role in roles},
-        logs={role: training / role / "log.jsonl" for role in roles},
-        configs={role: training / role / "model-last" / "config.cfg" for role in roles},
+        logs={role: folder / "log.jsonl" for role, folder in roles.items()},
+        configs={role: folder / "model-last" / "config.cfg" for role, folder in roles.items()},
         tagged={role: metrics / f"{role}.spacy" for role in roles},
         word_map=metrics / "words.json",
     )
     typer.echo(f"Report in {output}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def targets(
+    languages: Annotated[list[str], typer.Argument(help="Languages without labels, and then --vars.NAME VALUE of all")],
+    project: Annotated[Path, typer.Option(help="Folder with project.yml")] = Path("."),
+) -> None:
+    """Run a project for several target languages: a teacher for all, a student and a package for each."""
+    from itertools import takewhile
+
+    from rich.console import Console
+
+    from .targets import train_targets
+
+    named = list(takewhile(lambda argument: not argument.startswith("-"), languages))
+    if not named:
+        raise ProKDError(f"No language is named before {languages[0]}.")
+    Console().print(train_targets(project, named, languages[len(named) :]))
 
 
 @app.command()

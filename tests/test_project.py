@@ -159,6 +159,7 @@ def test_a_second_run_does_nothing(project, capfd):
         ("package_version", "0.2.0", {"package"}),
         ("vocabulary_size", 100, {"package"}),
         ("encoder", "multilingual-e5-small", {"encoder", "teacher", "student", "package"}),
+        ("teacher", "es", {"teacher", "label", "student", "evaluate", "report"}),
     ],
 )
 def test_a_changed_variable_reruns_what_names_it(project, variable, value, due):
@@ -200,16 +201,16 @@ def test_a_lost_output_is_made_again(project):
     assert report.read_bytes()[:100] == content[:100]
 
 
-def test_another_target_language_writes_elsewhere(project):
+def test_another_target_writes_elsewhere_and_takes_the_first_ones_teacher(project):
     shared = {path for path in project.outputs() if path in project.outputs(target_lang="es")}
     assert all(path.startswith("encoders/") for path in shared), shared
     before = project.state()
     lock = (project.root / "project.lock").read_bytes()
-    project.run("convert", target_lang="es")
-    project.run("encoder", target_lang="es")
-    assert (project.root / "corpus" / "es" / "es" / "train.spacy").exists()
-    assert (project.root / "corpus" / "es" / "en" / "train.spacy").exists()
-    assert project.state() == before
+    project.run("another", target_lang="es", teacher="de")
+    made = project.outputs(target_lang="es", teacher="de")
+    assert all(path.exists() for path in made.values())
+    assert "training/de/teacher/model-last" in made and not (project.root / "training" / "es" / "teacher").exists()
+    assert project.state() == before, "the teacher and all else of the first target stay as they are"
     (project.root / "project.lock").write_bytes(lock)
 
 

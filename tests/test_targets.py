@@ -1,0 +1,78 @@
+"""Several targets in one run: which workflows run, and the table at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from spacy_prokd.cli import app
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.targets import train_targets
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "project.yml").write_text("{}", encoding="utf8")
+    for target, scores in {"de": (0.7, 0.75), "nl": (0.8, 0.79)}.items():
+        (tmp_path / "metrics" / target).mkdir(parents=True)
+        for role, f1 in zip(("teacher", "student"), scores):
+            metrics = {"ents_f": f1, "data": f"{target} test", "entities": 1295}
+            (tmp_path / "metrics" / target / f"{role}.json").write_text(json.dumps(metrics), encoding="utf8")
+    return tmp_path
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list[list[str]]:
+    """The commands that would run; one for "xx" fails."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess:
+        assert command[:5] == [sys.executable, "-m", "spacy", "project", "run"] and not check
+        commands.append(command[5:])
+        return subprocess.CompletedProcess(command, int("xx" in command))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
+
+
+def test_the_first_target_trains_the_teacher_of_all(project, runs):
+    table = train_targets(project, ["de", "nl"], ["--vars.seed", "1"])
+    assert runs == [
+        ["all", str(project), "--vars.target_lang", "de", "--vars.teacher", "de", "--vars.seed", "1"],
+        ["another", str(project), "--vars.target_lang", "nl", "--vars.teacher", "de", "--vars.seed", "1"],
+    ]
+    page = io.StringIO()
+    Console(file=page, width=80).print(table)
+    assert [line.split() for line in page.getvalue().splitlines()[-3:-1]] == [
+        ["de", "de", "test", "1,295", "70.00", "75.00", "+5.00"],
+        ["nl", "nl", "test", "1,295", "80.00", "79.00", "-1.00"],
+    ]
+
+
+def test_a_run_that_fails_ends_it_and_says_what_is_done(project, runs):
+    with pytest.raises(ProKDError, match="'xx' failed.* done: de"):
+        train_targets(project, ["de", "xx", "nl"])
+    assert [run[3] for run in runs] == ["de", "xx"]
+
+
+def test_a_language_twice_or_no_project_runs_nothing(project, runs, tmp_path):
+    with pytest.raises(ProKDError, match="de is named twice"):
+        train_targets(project, ["de", "nl", "de"])
+    with pytest.raises(ProKDError, match=r"has no project\.yml"):
+        train_targets(tmp_path / "metrics", ["de"])
+    assert not runs
+
+
+def test_what_follows_the_languages_goes_to_the_project(project, runs):
+    result = CliRunner().invoke(app, ["targets", "de", "nl", "--project", str(project), "--vars.seed", "3"])
+    assert result.exit_code == 0 and "+5.00" in result.output
+    assert [run[-2:] for run in runs] == [["--vars.seed", "3"]] * 2
+    result = CliRunner().invoke(app, ["targets", "--vars.seed", "3"])
+    assert result.exit_code == 1 and "No language is named" in result.output
