@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -87,7 +88,7 @@ class WordPieces:
         return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids
 
     def windows(self, texts: Sequence[Sequence[str]]) -> list[Window]:
-        """Cut texts into windows; what fits in one window stays whole.
+        """Cut texts into windows; a paragraph that fits in one window stays whole, and no window has parts of two.
 
         texts (Sequence[Sequence[str]]): The words of each text.
         RETURNS (list[Window]): Windows that together count every word exactly once.
@@ -95,15 +96,28 @@ class WordPieces:
         windows = []
         offset = 0
         for words in texts:
-            pieces = self.of_words(words)
-            lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-            for start, end, keep_start, keep_end in spread(lengths, self.room):
-                ids = [*self.before, *(i for word in pieces[start:end] for i in word), *self.after]
-                first = np.cumsum(lengths[start:end]) - lengths[start:end] + len(self.before)
-                kept = slice(keep_start - start, keep_end - start)
-                windows.append(Window(ids, first[kept], np.arange(keep_start, keep_end) + offset))
-            offset += len(words)
+            for paragraph in paragraphs(words):
+                pieces = self.of_words(words[paragraph])
+                lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+                for start, end, keep_start, keep_end in spread(lengths, self.room):
+                    ids = [*self.before, *(i for word in pieces[start:end] for i in word), *self.after]
+                    first = np.cumsum(lengths[start:end]) - lengths[start:end] + len(self.before)
+                    kept = slice(keep_start - start, keep_end - start)
+                    windows.append(Window(ids, first[kept], np.arange(keep_start, keep_end) + offset))
+                offset += len(pieces)
         return windows
+
+
+def paragraphs(words: Sequence[str]) -> list[slice]:
+    """Cut a text at blank lines, which are paragraphs of their own: what stands between two is then read as it would be
+    as a text by itself.
+
+    words (Sequence[str]): spaCy has a word for a stretch of white space.
+    RETURNS (list[slice]): Stretches that together are the text.
+    """
+    blank = [i for i, word in enumerate(words) if word.count("\n") > 1 and word.isspace()]
+    edges = sorted({0, *blank, *(i + 1 for i in blank), len(words)})
+    return list(starmap(slice, pairwise(edges)))
 
 
 def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]]:
