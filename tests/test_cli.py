@@ -145,13 +145,8 @@ def test_convert_writes_docbins(run, raw, tmp_path):
     code, out, _err = run("convert", raw, tmp_path / "corpus", "--labels", "{ORG: null, LOC: PLACE}")
     assert code == 0 and "PLACE" in out
     assert files(tmp_path / "corpus") == [
-        "de/convert.json",
-        "de/labelled.spacy",
-        "de/test.spacy",
-        "de/train.spacy",
-        "en/convert.json",
-        "en/dev.spacy",
-        "en/train.spacy",
+        *("de/convert.json", "de/labelled.spacy", "de/test.spacy", "de/train.spacy"),
+        *("en/convert.json", "en/dev.spacy", "en/train.spacy"),
     ]
     docs = list(DocBin().from_disk(tmp_path / "corpus" / "en" / "train.spacy").get_docs(spacy.blank("xx").vocab))
     assert {ent.label_ for doc in docs for ent in doc.ents} == {"PLACE", "PER"}

@@ -23,11 +23,9 @@ from conftest import (
     make_nlp,
     read_tagged,
     scored,
-    set_sure,
     to_examples,
     weights,
 )
-from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -247,93 +245,6 @@ def test_a_pipe_that_was_just_trained_can_be_sent_to_a_process(slot, source_exam
     assert sent.model.to_bytes() == weights(nlp) and sent.labels == tuple(LABELS)
 
 
-# --- beside other pipes
-
-
-def test_entities_of_a_ruler_before_it_stay(trained):
-    ruler = trained.add_pipe("entity_ruler", before="prokd_ner")
-    ruler.add_patterns([{"label": "DAY", "pattern": "yesterday"}, {"label": "WHO", "pattern": "Merkel visited Paris"}])
-    doc = trained(TEXTS[0])  # prokd_ner would find Angela Merkel and Paris, which both overlap WHO
-    assert found(doc) == [(1, 4, "WHO"), (4, 5, "DAY")]
-    assert scored(doc) == []
-    assert [ent._.score for ent in doc.ents] == [None, None]
-    beside = trained("Munich lies south of Berlin . yesterday")
-    assert (6, 7, "DAY") in found(beside) and (0, 1, "LOC") in found(beside)
-
-
-def test_a_ruler_after_it_adds_entities(trained):
-    ruler = trained.add_pipe("entity_ruler")
-    ruler.add_patterns([{"label": "DAY", "pattern": "yesterday"}])
-    doc = trained(TEXTS[0])
-    assert found(doc) == [(0, 2, "PER"), (3, 4, "LOC"), (4, 5, "DAY")]
-    assert [ent._.score is None for ent in doc.ents] == [False, False, True]
-
-
-def test_a_span_has_its_score_whatever_later_pipes_add_to_it(trained):
-    doc = trained(TEXTS[0])
-    linked = [Span(doc, ent.start, ent.end, label=ent.label_, kb_id="Q1") for ent in doc.ents]
-    scores = [ent._.score for ent in doc.ents]
-    doc.ents = linked  # as an entity linker does
-    assert [ent._.score for ent in doc.ents] == scores
-    assert doc[0:1]._.score is None and doc[4:6]._.score is None
-    assert Span(doc, 0, 2, label="ORG")._.score is None
-    assert spacy.blank("xx")("no group here")[0:1]._.score is None
-
-
-def test_it_can_be_switched_off(trained, tmp_path):
-    with trained.select_pipes(disable="prokd_ner"):
-        doc = trained(TEXTS[0])
-        assert not doc.ents and "prokd" not in doc.spans
-    assert trained(TEXTS[0]).ents
-    assert not next(trained.pipe([TEXTS[0]], disable=["prokd_ner"])).ents
-    trained.to_disk(tmp_path / "saved")
-    nlp = spacy.load(tmp_path / "saved", disable=["prokd_ner"])
-    assert not nlp(TEXTS[0]).ents
-    nlp.enable_pipe("prokd_ner")
-    assert found(nlp(TEXTS[0])) == found(trained(TEXTS[0]))
-
-
-def test_it_can_be_sourced(trained, tmp_path):
-    other = spacy.blank("xx")
-    other.add_pipe("sentencizer")
-    other.add_pipe("prokd_ner", source=trained, name="names")
-    assert [scored(doc) for doc in other.pipe(TEXTS)] == [scored(doc) for doc in trained.pipe(TEXTS)]
-    other.to_disk(tmp_path / "saved")
-    assert [scored(doc) for doc in spacy.load(tmp_path / "saved").pipe(TEXTS)] == [
-        scored(d) for d in trained.pipe(TEXTS)
-    ]
-
-
-def test_a_frozen_component_stays_byte_identical(trained, source_examples, small_tok2vec):
-    other = {
-        "@architectures": "spacy.TransitionBasedParser.v2",
-        "state_type": "ner",
-        "extra_state_tokens": False,
-        "hidden_width": 8,
-        "maxout_pieces": 2,
-        "use_upper": True,
-        "tok2vec": small_tok2vec,
-    }
-    ner = trained.add_pipe("ner", config={"model": other})
-    ner.initialize(lambda: source_examples)
-    before, ner_before = weights(trained), ner.model.to_bytes()
-    learn(trained, source_examples, steps=3, exclude=["prokd_ner"])
-    assert weights(trained) == before and ner.model.to_bytes() != ner_before
-    learn(trained, source_examples, steps=1)
-    assert weights(trained) != before
-
-
-def test_frozen_layers_stay_byte_identical(tiny_transformer, tiny_encoder, source_examples):
-    nlp = make_nlp(tiny_transformer)
-    initialize(nlp, source_examples, tiny_encoder)
-    encoder = nlp.get_pipe("prokd_ner").model.get_ref("tok2vec").shims[0].module
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    learn(nlp, source_examples, steps=2)
-    moved = {name for name, value in encoder.state_dict().items() if not value.equal(before[name])}
-    assert not any("embeddings" in name or "layer.0." in name for name in moved)
-    assert any("layer.1." in name for name in moved) and any("layer.2." in name for name in moved)
-
-
 # --- labels
 
 
@@ -401,78 +312,6 @@ def test_an_encoder_without_a_place_for_it_is_an_error(small_tok2vec, source_exa
 def test_an_encoder_that_was_not_named_is_an_error(tiny_transformer, source_examples):
     with pytest.raises(ProKDError):
         initialize(make_nlp(tiny_transformer), source_examples)
-
-
-# --- scores
-
-
-def test_every_entity_has_a_probability(trained):
-    for doc in trained.pipe(TEXTS):
-        group = doc.spans["prokd"]
-        assert found(doc) == [(span.start, span.end, span.label_) for span in group]
-        assert [ent._.score for ent in doc.ents] == group.attrs["scores"]
-        assert all(0.0 < score <= 1.0 for score in group.attrs["scores"])
-
-
-def test_the_threshold_drops_what_is_less_probable(trained):
-    pipe = trained.get_pipe("prokd_ner")
-
-    def all_scores() -> list[float]:
-        return sorted(score for doc in trained.pipe(TEXTS) for score in doc.spans["prokd"].attrs["scores"])
-
-    scores = all_scores()
-    n_dropped = len(scores) // 2
-    pipe.cfg["threshold"] = (scores[n_dropped - 1] + scores[n_dropped]) / 2
-    assert all_scores() == pytest.approx(scores[n_dropped:], abs=1e-6)
-    assert sum(len(doc.ents) for doc in trained.pipe(TEXTS)) == len(scores) - n_dropped
-    pipe.cfg["threshold"] = 1.1
-    assert not any(doc.ents for doc in trained.pipe(TEXTS))
-
-
-def test_a_threshold_for_one_label_and_other_labels_of_an_entity(trained, tmp_path):
-    pipe = trained.get_pipe("prokd_ner")
-    assert [ent._.alternatives for ent in trained(TEXTS[0]).ents] == [[], []], "off by default"
-    pipe.cfg |= {"threshold": {"PER": 1.1}, "alternatives": 1}
-    trained.to_disk(tmp_path / "saved")
-    for nlp in (trained, spacy.load(tmp_path / "saved")):
-        doc = nlp(TEXTS[0])
-        assert {ent.label_ for ent in doc.ents} == {"LOC"}
-        (((other, score),),) = [ent._.alternatives for ent in doc.ents]
-        assert other in ("ORG", "PER") and 0.0 < score < doc.ents[0]._.score
-        assert Doc(nlp.vocab).from_bytes(doc.to_bytes()).ents[0]._.alternatives == [(other, score)]
-        assert doc[:1]._.alternatives == [], "no entity"
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_find_threshold_of_spacy_works(trained, corpus, tmp_path):
-    trained.to_disk(tmp_path / "saved")
-    best, score, scores = find_threshold(
-        str(tmp_path / "saved"), corpus / "source.spacy", "prokd_ner", "threshold", "ents_f", n_trials=3
-    )
-    assert set(scores) == {0.0, 0.5, 1.0}
-    assert scores[0.0] > 0.9 and scores[1.0] == 0.0, "a higher threshold finds less"
-    assert score == scores[best] == max(scores.values())
-
-
-def test_no_entity_begins_or_ends_in_white_space(trained):
-    words = [" ", "Angela", "\n", "Merkel", "  ", "\t", "\n\n", "Paris"]
-    doc = set_sure(trained, words, ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC"])
-    assert found(doc) == [(1, 4, "PER"), (7, 8, "LOC")]
-    assert scored(doc) == [(1, 4, "PER", 1.0), (7, 8, "LOC", 1.0)]
-
-
-@pytest.mark.parametrize(
-    ("words", "tags", "expected"),
-    [
-        ("Frankfurt ( Oder ) liegt", "B-LOC I-LOC I-LOC O O", [(0, 4, "LOC")]),
-        ("Frankfurt ( Oder", "B-LOC I-LOC I-LOC", [(0, 3, "LOC")]),
-        ("Merkel ( Berlin ) sagt", "B-PER O B-LOC O O", [(0, 1, "PER"), (2, 3, "LOC")]),
-        ("A ( B ) )", "B-LOC I-LOC I-LOC I-LOC O", [(0, 4, "LOC")]),
-        ("Frankfurt ( Oder )", "B-LOC I-LOC I-LOC B-ORG", [(0, 3, "LOC"), (3, 4, "ORG")]),
-    ],
-)
-def test_an_entity_that_opens_a_bracket_closes_it(trained, words, tags, expected):
-    assert found(set_sure(trained, words.split(), tags.split())) == expected
 
 
 # --- losses
