@@ -20,7 +20,7 @@ from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
 SPACES = ("▁", "Ġ")  # of SentencePiece and of byte-level BPE
-MAX_REMEMBERED_WORDS = 50_000  # 15 MB; more would grow while new words come
+MAX_REMEMBERED_WORDS = 20_000  # 6 MB; more would grow for long while new words come
 
 
 class Window(NamedTuple):
