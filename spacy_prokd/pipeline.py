@@ -197,7 +197,9 @@ class ProKDNer(TrainablePipe):
             n_examples += 1
             n_target += not has_gold(example.reference)
             found.update(span.label_ for span in example.reference.ents)
-            if not self.objective.needs_soft_labels:  # there, labels would be those of target text
+            if not (
+                self.objective.needs_soft_labels or has_gold(example.reference)
+            ):  # but for text of the source alone
                 joins.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)

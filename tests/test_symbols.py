@@ -8,6 +8,7 @@ from conftest import LABELS, found, initialize, make_docs, make_nlp, read_tagged
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_prokd.corpus.readers import GOLD_KEY
 from spacy_prokd.decoding import ScoredSpan
 from spacy_prokd.symbols import JoinCounts, is_symbol, join_spans
 
@@ -111,6 +112,13 @@ def test_a_teachers_habit_is_its_students(source, small_tok2vec, tmp_path):
 def test_labels_on_target_text_make_no_habit(source, small_tok2vec):
     student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
     assert found(set_sure(initialize(student, to_examples(source), labels=LABELS), *TARGET)) == TWO_ENTITIES
+
+
+def test_a_few_labelled_texts_of_the_target_seen_again_and_again_make_no_habit(source, source_docs, small_tok2vec):
+    for doc in source:
+        doc.user_data[GOLD_KEY] = True
+    examples = to_examples([*source_docs, *source])
+    assert found(set_sure(initialize(make_nlp(small_tok2vec), examples), *TARGET)) == TWO_ENTITIES
 
 
 def test_without_the_habit_they_are_two(source_docs, small_tok2vec):
