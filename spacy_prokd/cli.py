@@ -126,8 +126,7 @@ def convert(
     target_lang: TargetLang = "de",
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
 ) -> None:
-    """Read a corpus in any usual format and write DocBins; the target's train labels are dropped, not those of a file
-    called 'labelled'."""
+    """Read a corpus in any usual format and write DocBins; labels of the target's training text are dropped."""
     from rich.console import Console
 
     from .corpus.convert import convert_corpus
