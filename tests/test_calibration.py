@@ -56,10 +56,14 @@ def test_the_temperature_of_scores_that_are_too_sure_is_found():
     random = np.random.default_rng(0)
     honest = random.uniform(0.05, 0.95, 20_000)
     right = random.uniform(size=len(honest)) < honest
-    for temperature in (0.8, 1.0, 2.5):
+    for temperature in (1.0, 1.5, 2.5):
         said = soften(honest, 1 / temperature)
         assert fit_temperature(said, right) == pytest.approx(temperature, rel=0.05)
         assert calibration(soften(said, fit_temperature(said, right)), right)["ece"] < 0.015
+
+
+def test_scores_that_are_not_sure_enough_stay_as_they_are():
+    assert fit_temperature(np.full(10, 0.6), np.ones(10, dtype=bool)) == 1.0
 
 
 def test_without_entities_the_temperature_is_one():
