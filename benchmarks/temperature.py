@@ -12,24 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
-from spacy.language import Language
-from spacy.training import Example
 
-from spacy_prokd.calibration import calibration, collect_scores, fit_temperature
+from spacy_prokd.calibration import calibration, fit_temperature, tag_and_collect
 from spacy_prokd.corpus.docbins import read_docs
-from spacy_prokd.corpus.readers import copy_words
 from spacy_prokd.decoding import soften
 from spacy_prokd.loading import load_pipeline
-
-
-def read_scores(nlp: Language, path: Path, most: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The scores of a pipeline's entities in a labelled file, and which are right."""
-    references = list(islice(read_docs(path, nlp.vocab), most))
-    return collect_scores(map(Example, nlp.pipe(map(copy_words, references)), references))
 
 
 def main(
@@ -43,8 +33,10 @@ def main(
     """Measure the expected calibration error with three temperatures."""
     nlp = load_pipeline(pipeline)
     nlp.get_pipe("prokd_ner").cfg["temperature"] = 1.0
-    source = read_scores(nlp, corpus / source_lang / "dev.spacy", source_texts)
-    target = read_scores(nlp, corpus / target_lang / "dev.spacy", None)
+    source, target = (
+        tag_and_collect(nlp, list(islice(read_docs(corpus / lang / "dev.spacy", nlp.vocab), most)))
+        for lang, most in ((source_lang, source_texts), (target_lang, None))
+    )
     rows = {}
     for name, temperature in {
         "none": 1.0,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Optional
 
 import numpy as np
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from .corpus.readers import copy_words
@@ -36,9 +37,7 @@ def calibrate(
             raise ProKDError(f"There is no prokd_ner to calibrate, only {', '.join(nlp.pipe_names)}.")
         cfg = nlp.get_pipe("prokd_ner").cfg
         threshold, cfg["threshold"], cfg["temperature"] = cfg["threshold"], 0.0, 1.0
-        references = [example.reference for example in corpus(nlp)]
-        examples = map(Example, nlp.pipe(map(copy_words, references)), references)
-        cfg["temperature"] = fit_temperature(*collect_scores(examples))
+        cfg["temperature"] = fit_temperature(*tag_and_collect(nlp, [example.reference for example in corpus(nlp)]))
         cfg["threshold"] = threshold
         return nlp if then is None else then(nlp)
 
@@ -58,6 +57,11 @@ def fit_temperature(scores: np.ndarray, right: np.ndarray) -> float:
         softened = soften(scores, temperature)
         likelihoods.append(np.log(np.where(right, softened, 1 - softened).clip(1e-12)).sum())
     return round(float(TEMPERATURES[int(np.argmax(likelihoods))]), 3)
+
+
+def tag_and_collect(nlp: Language, references: Sequence[Doc]) -> tuple[np.ndarray, np.ndarray]:
+    """`collect_scores` of what a pipeline finds in the words of labelled documents."""
+    return collect_scores(map(Example, nlp.pipe(map(copy_words, references)), references))
 
 
 def collect_scores(examples: Iterable[Example]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ import platform
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from .calibration import calibration, collect_scores
+from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
 from .info import find_version
@@ -192,17 +192,11 @@ def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:
     with progress_bar() as progress:
         task = progress.add_task("Tagging words", total=sum(map(len, references)))
         start = time.perf_counter()
-        for reference, doc in zip(references, nlp.pipe(_strip(nlp, references))):
+        for reference, doc in zip(references, nlp.pipe(map(copy_words, references))):
             examples.append(Example(doc, reference))
             progress.advance(task, len(doc))
         seconds = time.perf_counter() - start
     return examples, seconds
-
-
-def _strip(nlp: Language, references: list[Doc]) -> Iterator[Doc]:
-    """The same words without any annotation."""
-    for doc in references:
-        yield Doc(nlp.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
 
 
 def _to_tags(spans: list[Span], n_words: int) -> list[str]:
