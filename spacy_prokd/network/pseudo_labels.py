@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..decoding import best_path
+
 
 class PseudoLabels(NamedTuple):
     """The labels of some words and what is known about them, in 16 bytes a word: a corpus has many.
@@ -32,18 +34,23 @@ class PseudoLabels(NamedTuple):
     teacher_sureness: Tensor
 
 
-def hard_labels(hybrid: Tensor, p: Tensor, distances: Tensor) -> PseudoLabels:
+def hard_labels(hybrid: Tensor, p: Tensor, distances: Tensor, lengths: Sequence[int] | None = None) -> PseudoLabels:
     """The most probable class of each word (Eq. 9).
 
     hybrid (Tensor): [n_words, n_classes], of Eq. 10.
     p (Tensor): [n_words, n_classes], the teacher's probabilities.
     distances (Tensor): [n_words, n_classes], from the prototypes.
+    lengths (Sequence[int] | None): Words of each text, for the most probable valid path of tags (I-x after B-x or I-x
+        alone) in place of each word's own best class.
     """
-    sureness, labels = hybrid.max(dim=-1)
+    labels = hybrid.argmax(dim=-1)
+    if lengths is not None:
+        path = best_path(hybrid.cpu().numpy(), np.cumsum([0, *lengths]))
+        labels = torch.from_numpy(path).to(hybrid.device)
     teacher = p.argmax(dim=-1)
     return PseudoLabels(
         labels.short(),
-        sureness,
+        hybrid.gather(1, labels[:, None]).squeeze(1),
         distances.gather(1, labels[:, None]).squeeze(1),
         teacher.short(),
         hybrid.gather(1, teacher[:, None]).squeeze(1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -48,6 +49,7 @@ def make_student(
     sharpness: float | None = None,
     reduction: Literal["sum", "mean"] = "sum",
     confidence_power: float = 0.0,
+    constrained: bool = False,
     margin_gate: bool = False,
     confidence: float = 0.0,
     class_share: float = 1.0,
@@ -69,6 +71,8 @@ def make_student(
     reduction (str): Of Eq. 2 over classes: "sum" as printed, "mean" as in TSL's code.
     confidence_power (float): Of the teacher's highest probability of a word, by which it counts in Eq. 2: 2 in MTMT
         (Li et al., 2022); 0 for all the same, as printed.
+    constrained (bool): Whether Eq. 9 takes the most probable valid path of tags in a text, as the pipe does when it
+        decodes; else each word's most probable tag, as printed.
     margin_gate (bool): Whether a prototype overrules the teacher only for words that are nearer to it than usual.
     confidence (float): Words whose pseudo-label is less probable do not count in Eq. 11.
     class_share (float): Share of each class's words that count in Eq. 11, the surest first.
@@ -81,8 +85,8 @@ def make_student(
     """
     power = float("inf") if sharpness is None else sharpness
     return Student(
-        self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, confidence_power, margin_gate,
-        confidence, class_share, relabel, vector_weight, source_weight,
+        self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, confidence_power, constrained,
+        margin_gate, confidence, class_share, relabel, vector_weight, source_weight,
     )  # fmt: skip
 
 
@@ -106,6 +110,7 @@ class Student:
     sharpness: float
     reduction: ClassReduction
     confidence_power: float
+    constrained: bool
     margin_gate: bool
     confidence: float
     class_share: float
@@ -140,23 +145,23 @@ class Student:
         device = head.target.vectors.device
         moments = Moments(n_classes, width, device)
         texts: list[np.ndarray] = []
-        lengths: list[int] = []
+        lengths: list[Sequence[int]] = []
         with ArraySpool() as vectors, ArraySpool() as soft:
             for output, batch in corpus():
                 moments.add(output.vectors, self._weights(output.logits))
                 vectors.append(output.vectors.cpu().numpy())
                 soft.append(batch.soft.cpu().numpy())
                 texts.append(batch.texts)
-                lengths.extend(output.lengths)
+                lengths.append(output.lengths)
             head.target.reset(moments.sums, measuring_unit(moments.within_class_covariance(), self.distance))
             found = join(
-                self._pseudo_labels(head, torch.from_numpy(h).to(device), torch.from_numpy(p).to(device))
-                for h, p in zip(vectors, soft)
+                self._pseudo_labels(head, torch.from_numpy(h).to(device), torch.from_numpy(p).to(device), n_words)
+                for h, p, n_words in zip(vectors, soft, lengths)
             )
         labels, counts = self._select(found)
         self._guard(labels, found.teacher, f"before epoch {progress.epoch + 1}")
         if self.relabel == "epoch":
-            self._labels = LabelledTexts(np.concatenate(texts), lengths, labels, counts)
+            self._labels = LabelledTexts(np.concatenate(texts), np.concatenate(lengths), labels, counts)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13 on target words, Eq. 1 on labelled ones of the source."""
@@ -208,18 +213,18 @@ class Student:
     def _relabel(self, head: TagHead, output: TaggerOutput, batch: Batch) -> tuple[Tensor, Tensor]:
         """Label a batch as the prototypes are now, and move these."""
         h = output.vectors.detach()
-        labels, counts = self._select(self._pseudo_labels(head, h, batch.soft))
+        labels, counts = self._select(self._pseudo_labels(head, h, batch.soft, output.lengths))
         head.target.update(class_sums(h, self._weights(output.logits)), self.gamma)
         return labels.long(), counts
 
     def _weights(self, logits: Tensor) -> Tensor:
         return sharpen(torch.softmax(logits.detach(), dim=-1), self.sharpness)
 
-    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor) -> PseudoLabels:
+    def _pseudo_labels(self, head: TagHead, h: Tensor, p: Tensor, lengths: Sequence[int]) -> PseudoLabels:
         """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
         far = distances(h, head.target, self.distance)
         pi = prototype_probabilities(far, head.target, self.tau_proto, prior=self.prior)
-        return hard_labels(hybrid(pi, p, self.beta), p, far)
+        return hard_labels(hybrid(pi, p, self.beta), p, far, lengths if self.constrained else None)
 
     def _select(self, found: PseudoLabels) -> tuple[Tensor, Tensor]:
         """The labels of Eq. 11, and which words count in it."""
@@ -244,9 +249,10 @@ class Student:
 
 
 def _words_where(mask: Tensor, output: TaggerOutput, batch: Batch) -> tuple[TaggerOutput, Batch]:
-    """Output and batch of some words."""
+    """Output and batch of some words, those of whole docs."""
     vectors = None if batch.vectors is None else batch.vectors[mask]
+    lengths = [len(of_doc) for of_doc in mask.split(output.lengths) if of_doc.any()]
     return (
-        output._replace(vectors=output.vectors[mask], logits=output.logits[mask]),
+        output._replace(vectors=output.vectors[mask], logits=output.logits[mask], lengths=lengths),
         batch._replace(classes=batch.classes[mask], soft=batch.soft[mask], vectors=vectors),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -23,8 +25,11 @@ def head():
 
 def one_pass(output: TaggerOutput, soft: torch.Tensor):
     """A corpus of one batch."""
-    plain = TaggerOutput(output.vectors.detach(), output.logits.detach(), output.lengths)
-    return lambda: iter([(plain, batch_of(soft))])
+    return lambda: iter([(plain(output), batch_of(soft))])
+
+
+def plain(output: TaggerOutput) -> TaggerOutput:
+    return TaggerOutput(output.vectors.detach(), output.logits.detach(), output.lengths)
 
 
 def keys(*texts: int) -> np.ndarray:
@@ -138,6 +143,19 @@ class TestStudent:
         kept = [label == p for label, p in zip(found, prototypes)]
         assert all(label == (p if k else t) for label, k, p, t in zip(found, kept, prototypes, teacher))
         assert 5 < sum(kept) < 25
+
+    @pytest.mark.parametrize("relabel", ["epoch", "batch"])
+    def test_constrained_labels_are_valid_tags_of_each_text(self, head, relabel):
+        output, soft = clusters()
+        output = output._replace(lengths=[1, 29])
+        batch = Batch(
+            torch.full((30,), -1), soft.roll(-1, dims=0), keys(3, 5)
+        )  # the teacher says B-x, I-x, O, B-x, ...
+        for constrained, labels in ((False, [1, 2, 0] * 10), (True, [1, 1, 0, *[1, 2, 0] * 9])):
+            student = make_student(alpha=0.0, beta=0.01, constrained=constrained, relabel=relabel)
+            student.start_epoch(head, LATER, partial(iter, [(plain(output), batch)]))
+            losses = student.losses(head, output, batch, LATER)
+            assert gradient_of(losses["loss"], output).logits.argmin(dim=-1).tolist() == labels
 
     def test_the_reduction_of_eq_2(self, head):
         output, soft = make_output(8), make_soft(8)
