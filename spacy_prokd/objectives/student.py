@@ -23,6 +23,7 @@ from ..network.losses import (
     student_loss,
     vector_distillation,
 )
+from ..network.neighbours import neighbour_weights
 from ..network.prototypes import (
     Distance,
     Moments,
@@ -50,6 +51,7 @@ def make_student(
     reduction: Literal["sum", "mean"] = "sum",
     confidence_power: float = 0.0,
     constrained: bool = False,
+    neighbours: bool = False,
     margin_gate: bool = False,
     confidence: float = 0.0,
     class_share: float = 1.0,
@@ -73,6 +75,8 @@ def make_student(
         (Li et al., 2022); 0 for all the same, as printed.
     constrained (bool): Whether Eq. 9 takes the most probable valid path of tags in a text, as the pipe does when it
         decodes; else each word's most probable tag, as printed.
+    neighbours (bool): Whether a word counts in Eq. 2 and 11 by how many of its nearest words have its type (CoLaDa);
+        with labels of each epoch alone.
     margin_gate (bool): Whether a prototype overrules the teacher only for words that are nearer to it than usual.
     confidence (float): Words whose pseudo-label is less probable do not count in Eq. 11.
     class_share (float): Share of each class's words that count in Eq. 11, the surest first.
@@ -83,10 +87,14 @@ def make_student(
     source_weight (float): Of Eq. 1 on source text, where the training corpus has some (corpora.train.labelled); the
         paper's student reads target text alone.
     """
+    if neighbours and relabel != "epoch":
+        raise ProKDError(
+            'objective.neighbours looks for each word\'s neighbours once an epoch: set objective.relabel = "epoch".'
+        )
     power = float("inf") if sharpness is None else sharpness
     return Student(
         self_training, alpha, beta, tau_proto, gamma, prior, distance, power, reduction, confidence_power, constrained,
-        margin_gate, confidence, class_share, relabel, vector_weight, source_weight,
+        neighbours, margin_gate, confidence, class_share, relabel, vector_weight, source_weight,
     )  # fmt: skip
 
 
@@ -111,6 +119,7 @@ class Student:
     reduction: ClassReduction
     confidence_power: float
     constrained: bool
+    neighbours: bool
     margin_gate: bool
     confidence: float
     class_share: float
@@ -158,7 +167,9 @@ class Student:
                 self._pseudo_labels(head, torch.from_numpy(h).to(device), torch.from_numpy(p).to(device), n_words)
                 for h, p, n_words in zip(vectors, soft, lengths)
             )
-        labels, counts = self._select(found)
+            labels, counts = self._select(found)
+            if self.neighbours:
+                counts = counts * neighbour_weights(vectors, labels)
         self._guard(labels, found.teacher, f"before epoch {progress.epoch + 1}")
         if self.relabel == "epoch":
             self._labels = LabelledTexts(np.concatenate(texts), np.concatenate(lengths), labels, counts)
@@ -181,16 +192,21 @@ class Student:
     ) -> dict[str, Tensor]:
         """Eq. 13."""
         alpha = self.weight(progress)
-        sureness = batch.soft.amax(dim=-1) ** self.confidence_power if self.confidence_power else None
-        kd = distillation(output.logits, batch.soft, self.reduction, sureness)
+        labels, counts = None, None
+        if alpha < 1.0:
+            labels, counts = self._labels_of(batch) if self.relabel == "epoch" else self._relabel(head, output, batch)
+        weights = counts if self.neighbours else None
+        if self.confidence_power:
+            sureness = batch.soft.amax(dim=-1) ** self.confidence_power
+            weights = sureness if weights is None else weights * sureness
+        kd = distillation(output.logits, batch.soft, self.reduction, weights)
         losses = {"distillation": kd.detach()}
         if self.needs_vectors:
             matching = vector_distillation(output.vectors, batch.vectors)
             losses["vectors"] = matching.detach()
             kd = kd + self.vector_weight * matching
-        if alpha == 1.0:
+        if labels is None:
             return {"loss": kd, **losses}
-        labels, counts = self._labels_of(batch) if self.relabel == "epoch" else self._relabel(head, output, batch)
         teacher = batch.soft.argmax(dim=-1)
         st = cross_entropy(output.logits, labels, counts.float())
         self._recent.append((output.logits.detach().argmax(dim=-1), teacher))

@@ -14,6 +14,7 @@ from spacy_prokd.architectures import TaggerOutput, gradient_of, leaf
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.network.head import TagHead
 from spacy_prokd.network.losses import cross_entropy, distillation, vector_distillation
+from spacy_prokd.network.neighbours import neighbour_weights
 from spacy_prokd.network.prototypes import class_sums
 from spacy_prokd.objectives import Batch, Progress, make_student
 
@@ -156,6 +157,22 @@ class TestStudent:
             student.start_epoch(head, LATER, partial(iter, [(plain(output), batch)]))
             losses = student.losses(head, output, batch, LATER)
             assert gradient_of(losses["loss"], output).logits.argmin(dim=-1).tolist() == labels
+
+    def test_with_neighbours_a_word_counts_by_how_many_of_them_have_its_type(self, head):
+        output, soft = clusters(150)
+        soft[0] = torch.tensor([0.02, 0.96, 0.02])  # one word of O is taken for B-x
+        student, progress = make_student(beta=0.01, neighbours=True), Progress(2, 4, 0.0)
+        student.start_epoch(head, progress, one_pass(output, soft))
+        losses = student.losses(head, output, batch_of(soft), progress)
+        labels = soft.argmax(dim=-1)
+        weights = neighbour_weights([plain(output).vectors.numpy()], labels)
+        assert weights[0] < 0.1 < 0.9 < weights[1:].min()
+        assert_close(losses["self_training"], cross_entropy(output.logits, labels, weights).detach())
+        assert_close(losses["distillation"], distillation(output.logits, soft, weights=weights).detach())
+
+    def test_neighbours_are_of_an_epoch(self):
+        with pytest.raises(ProKDError, match='relabel = "epoch"'):
+            make_student(neighbours=True, relabel="batch")
 
     def test_the_reduction_of_eq_2(self, head):
         output, soft = make_output(8), make_soft(8)
