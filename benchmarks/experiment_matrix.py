@@ -32,8 +32,19 @@ class Corpus(_Strict):
     targets: tuple[str, ...]
 
 
+class Settings(_Strict):
+    """What differs from the project's defaults.
+
+    teacher (Overrides): Of configs/teacher.cfg.
+    student (Overrides): Of configs/student.cfg.
+    """
+
+    teacher: Overrides = {}
+    student: Overrides = {}
+
+
 class Variant(_Strict):
-    """What differs from the project's defaults: settings of both configs.
+    """What an experiment does.
 
     teacher (Overrides): Of configs/teacher.cfg.
     student (Overrides | False): Of configs/student.cfg; False scores the teacher (zero-shot transfer).
@@ -45,6 +56,11 @@ class Variant(_Strict):
     student: Overrides | Literal[False] = {}
     teachers: int = Field(default=1, ge=1)
     rounds: int = Field(default=1, ge=1)
+
+    def on_top_of(self, settings: Settings) -> Variant:
+        """The variant with settings that it leaves as they are."""
+        student = self.student if self.student is False else {**settings.student, **self.student}
+        return self.model_copy(update={"teacher": {**settings.teacher, **self.teacher}, "student": student})
 
     @property
     def aligned(self) -> bool:
@@ -62,8 +78,12 @@ class Run(_Strict):
 
 
 class Matrix(_Strict):
-    """The whole file."""
+    """The whole file.
 
+    settings (Settings): Of all variants that do not say otherwise.
+    """
+
+    settings: Settings = Settings()
     corpora: dict[str, Corpus]
     variants: dict[str, Variant]
     run: tuple[Run, ...]
@@ -124,4 +144,5 @@ def cells(matrix: Matrix) -> Iterator[Cell]:
             seen.add(place)
             encoder, seed, name, target = place
             corpus_name, lang = target.split("/")
-            yield Cell(corpus_name, matrix.corpora[corpus_name], lang, encoder, name, matrix.variants[name], seed)
+            variant = matrix.variants[name].on_top_of(matrix.settings)
+            yield Cell(corpus_name, matrix.corpora[corpus_name], lang, encoder, name, variant, seed)

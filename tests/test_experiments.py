@@ -68,6 +68,20 @@ def test_each_cell_is_there_once_seed_by_seed(tmp_path: Path) -> None:
     ] + [("prokd", "de", 2)]
 
 
+def test_settings_of_the_whole_file_are_those_of_each_variant_that_does_not_say_otherwise(tmp_path: Path) -> None:
+    from experiment_matrix import Settings, Variant
+
+    common = Settings(teacher={"a": 1, "b": 1}, student={"c": 1})
+    assert Variant(teacher={"b": 2}).on_top_of(common) == Variant(teacher={"a": 1, "b": 2}, student={"c": 1})
+    assert Variant(student=False, rounds=2).on_top_of(common).student is False
+    path = write_matrix(tmp_path / "matrix.toml")
+    path.write_text(
+        '[settings.teacher]\n"corpora.train.limit" = 9\n' + path.read_text(encoding="utf8"), encoding="utf8"
+    )
+    teachers = named(set().union(*steps_of(path, tmp_path).values()), "teacher")
+    assert teachers and all("--corpora.train.limit" in step.commands[0] for step in teachers)
+
+
 def test_a_teacher_is_shared_unless_it_is_aligned(tmp_path: Path) -> None:
     found = steps_of(write_matrix(tmp_path / "m.toml", variants=("zero-shot", "prokd", "aligned", "three")), tmp_path)
     teachers = {cell: named(steps, "teacher") for cell, steps in found.items()}
