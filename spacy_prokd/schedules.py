@@ -18,8 +18,9 @@ def warmup_linear(
     epochs: int,
     corpus: Callable[[Language], Iterable[Example]],
     batcher: Callable[[Iterable[Example]], Iterable[list[Example]]],
+    last: float = 0.0,
 ) -> Iterator[float]:
-    """Rise linearly to a rate, then fall linearly to 0 at the end of the last epoch.
+    """Rise linearly to a rate, then fall linearly until the end of the last epoch.
 
     Corpus and batcher are those of the training block; they are run once to count the steps.
 
@@ -28,6 +29,7 @@ def warmup_linear(
     epochs (int): How many there are: ${training.max_epochs}.
     corpus (Callable): ${corpora.train}.
     batcher (Callable): ${training.batcher}.
+    last (float): Share of the highest rate to which it falls; 1 does not fall, for means of weights that look around.
     YIELDS (float): The rate of each step.
     RAISES (ProKDError): If the number of epochs is not fixed.
     """
@@ -39,5 +41,6 @@ def warmup_linear(
     rising = max(1.0, warmup * total)
     step = 0
     while True:
-        yield initial_rate * max(0.0, min((step + 1) / rising, (total - step) / max(1.0, total - rising)))
+        falling = max(0.0, (total - step) / max(1.0, total - rising))
+        yield initial_rate * min((step + 1) / rising, last + (1.0 - last) * min(1.0, falling))
         step += 1

@@ -12,8 +12,10 @@ from spacy_prokd.errors import ProKDError
 from spacy_prokd.schedules import warmup_linear
 
 
-def rates(n_texts: int, *, epochs: int = 1, warmup: float = 0.5, rate: float = 1.0, steps: int = 12) -> list[float]:
-    schedule = warmup_linear(rate, warmup, epochs, lambda nlp: range(n_texts), lambda items: minibatch(items, 2))
+def rates(
+    n_texts: int, *, epochs: int = 1, warmup: float = 0.5, rate: float = 1.0, last: float = 0.0, steps: int = 12
+) -> list[float]:
+    schedule = warmup_linear(rate, warmup, epochs, lambda nlp: range(n_texts), lambda items: minibatch(items, 2), last)
     return list(islice(schedule, steps))
 
 
@@ -29,6 +31,13 @@ def test_it_counts_the_steps_of_all_epochs():
 
 def test_without_warm_up_the_first_step_has_the_whole_rate():
     assert rates(8, warmup=0.0, steps=5) == pytest.approx([1.0, 1.0, 2 / 3, 1 / 3, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"), [(0.5, [0.5, 1.0, 1.0, 0.75, 0.5, 0.5]), (1.0, [0.5, 1.0, 1.0, 1.0, 1.0, 1.0])]
+)
+def test_it_can_stop_falling_early(last, expected):
+    assert rates(8, last=last, steps=6) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("n_texts", [0, 1, 2])
