@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..decoding import best_path
-
 
 class PseudoLabels(NamedTuple):
     """The labels of some words and what is known about them, in 16 bytes a word: a corpus has many.
@@ -34,19 +32,16 @@ class PseudoLabels(NamedTuple):
     teacher_sureness: Tensor
 
 
-def hard_labels(hybrid: Tensor, p: Tensor, distances: Tensor, lengths: Sequence[int] | None = None) -> PseudoLabels:
+def hard_labels(hybrid: Tensor, p: Tensor, distances: Tensor, labels: Tensor | None = None) -> PseudoLabels:
     """The most probable class of each word (Eq. 9).
 
     hybrid (Tensor): [n_words, n_classes], of Eq. 10.
     p (Tensor): [n_words, n_classes], the teacher's probabilities.
     distances (Tensor): [n_words, n_classes], from the prototypes.
-    lengths (Sequence[int] | None): Words of each text, for the most probable valid path of tags (I-x after B-x or I-x
-        alone) in place of each word's own best class.
+    labels (Tensor | None): int64 [n_words], where others than each word's most probable ones are wanted.
     """
-    labels = hybrid.argmax(dim=-1)
-    if lengths is not None:
-        path = best_path(hybrid.cpu().numpy(), np.cumsum([0, *lengths]))
-        labels = torch.from_numpy(path).to(hybrid.device)
+    if labels is None:
+        labels = hybrid.argmax(dim=-1)
     teacher = p.argmax(dim=-1)
     return PseudoLabels(
         labels.short(),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..architectures import TaggerOutput
+from ..decoding import best_path
 from ..errors import ProKDError
 from ..files import ArraySpool
 from ..network.head import TagHead
@@ -240,7 +241,11 @@ class Student:
         """Hard labels of the hybrid of prototypes and teacher (Eq. 8 to 10)."""
         far = distances(h, head.target, self.distance)
         pi = prototype_probabilities(far, head.target, self.tau_proto, prior=self.prior)
-        return hard_labels(hybrid(pi, p, self.beta), p, far, lengths if self.constrained else None)
+        both = hybrid(pi, p, self.beta)
+        if not self.constrained:
+            return hard_labels(both, p, far)
+        path = best_path(both.cpu().numpy(), np.cumsum([0, *lengths]))
+        return hard_labels(both, p, far, torch.from_numpy(path).to(both.device))
 
     def _select(self, found: PseudoLabels) -> tuple[Tensor, Tensor]:
         """The labels of Eq. 11, and which words count in it."""

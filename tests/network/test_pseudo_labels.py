@@ -32,15 +32,12 @@ def test_with_a_label_comes_what_the_teacher_says_and_how_far_the_prototype_is()
     assert found.distance.tolist() == [1.0, 4.0]
 
 
-def test_a_valid_path_has_the_labels_of_a_text_fit_together():
-    # O, B-x, I-x: the second word and the sixth, a text of its own, are best as I-x, which nothing began
-    rows = [[0.5, 0.4, 0.1], [0.1, 0.3, 0.6], [0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]]
-    tags = torch.tensor(rows)
-    found = hard_labels(tags, tags, tags, lengths=[5, 1])
-    assert hard_labels(tags, tags, tags).labels.tolist() == [0, 2, 0, 1, 2, 2]
-    assert found.labels.tolist() == [1, 2, 0, 1, 2, 0]  # 0.4 * 0.6 is more than 0.5 * 0.3
-    assert found.sureness.tolist() == pytest.approx([0.4, 0.6, 0.9, 0.8, 0.8, 0.3])
-    assert found.teacher.tolist() == [0, 2, 0, 1, 2, 2]
+def test_other_labels_than_the_most_probable_ones():
+    found = hard_labels(HYBRID, HYBRID, 1 - HYBRID, torch.tensor([0, 1, 1, 0, 1, 1]))
+    assert found.labels.tolist() == [0, 1, 1, 0, 1, 1]
+    assert found.sureness.tolist() == pytest.approx([0.9, 0.8, 0.45, 0.6, 0.7, 0.95])
+    assert found.distance.tolist() == pytest.approx([0.1, 0.2, 0.55, 0.4, 0.3, 0.05])
+    assert found.teacher.tolist() == LABELS
 
 
 def test_labels_of_batches_are_those_of_the_whole():
