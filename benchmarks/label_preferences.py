@@ -11,8 +11,8 @@ The files are what `spacy-prokd evaluate --tagged` writes.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,36 +23,8 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_prokd.corpus.docbins import read_docs
-
-Preferences = Mapping[str, Counter[str]]
-
-
-def tags_of(doc: Doc) -> Iterator[tuple[str, str]]:
-    """Each word and its tag."""
-    for word in doc:
-        yield word.text, f"{word.ent_iob_}-{word.ent_type_}" if word.ent_type_ else "O"
-
-
-def count_tags(docs: Iterable[Doc]) -> Preferences:
-    """How often each word has each tag."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for doc in docs:
-        for word, tag in tags_of(doc):
-            counts[word][tag] += 1
-    return counts
-
-
-def preferred(tags: Counter[str]) -> tuple[str, float]:
-    """The tag of most places, and its share of them."""
-    tag, n = max(tags.items(), key=lambda item: (item[1], item[0]))
-    return tag, n / tags.total()
-
-
-def find_different(source: Preferences, target: Preferences, fewest: int) -> list[str]:
-    """Words of at least so many places in both languages whose preferred tags differ; the most frequent first."""
-    words = [word for word, tags in target.items() if min(tags.total(), source.get(word, Counter()).total()) >= fewest]
-    differ = [word for word in words if preferred(source[word])[0] != preferred(target[word])[0]]
-    return sorted(differ, key=lambda word: (-target[word].total(), word))
+from spacy_prokd.mistakes import found_of
+from spacy_prokd.preferences import count_tags, find_different, preferred, word_tags
 
 
 def accuracy(gold: Iterable[Doc], tagged: Iterable[Doc], words: Iterable[str]) -> dict[str, float]:
@@ -61,7 +33,7 @@ def accuracy(gold: Iterable[Doc], tagged: Iterable[Doc], words: Iterable[str]) -
     right: Counter[str] = Counter()
     places: Counter[str] = Counter()
     for doc, found in zip(gold, tagged, strict=True):
-        for (word, tag), (_word, said) in zip(tags_of(doc), tags_of(found), strict=True):
+        for (word, tag), (_word, said) in zip(*(word_tags(each, found_of(each)) for each in (doc, found))):
             if word in wanted:
                 places[word] += 1
                 right[word] += tag == said

@@ -21,10 +21,11 @@ from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
 from .info import find_version
+from .labels import spans_to_tags
 from .loading import entity_labels, load_pipeline
 from .mistakes import keep_gold
 from .progress import progress_bar
-from .scoring import Span, gold_spans, predicted_spans, score_entities
+from .scoring import gold_spans, predicted_spans, score_entities
 
 _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
 _TOLERANCE = 1e-6
@@ -122,8 +123,8 @@ def get_seqeval_f(examples: list[Example]) -> float:
         raise ProKDError(
             'Scores are cross-checked with seqeval, which is not installed. Run `pip install "spacy-prokd[train]"`.'
         ) from None
-    gold = [_to_tags(gold_spans(example), len(example.reference)) for example in examples]
-    predicted = [_to_tags(predicted_spans(example), len(example.reference)) for example in examples]
+    gold = [spans_to_tags(gold_spans(example), len(example.reference)) for example in examples]
+    predicted = [spans_to_tags(predicted_spans(example), len(example.reference)) for example in examples]
     return float(f1_score(gold, predicted, mode="strict", scheme=IOB2, zero_division=0))
 
 
@@ -197,13 +198,6 @@ def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:
             progress.advance(task, len(doc))
         seconds = time.perf_counter() - start
     return examples, seconds
-
-
-def _to_tags(spans: list[Span], n_words: int) -> list[str]:
-    tags = ["O"] * n_words
-    for start, end, label in spans:
-        tags[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
-    return tags
 
 
 def _compare_labels(nlp: Language, in_data: set[str], path: Path) -> dict[str, list[str]]:

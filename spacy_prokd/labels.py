@@ -46,6 +46,19 @@ def tags_of(labels: Iterable[str]) -> list[str]:
     return ["O", *(f"{prefix}-{label}" for label in sorted(set(labels)) for prefix in "BI")]
 
 
+def spans_to_tags(spans: Iterable[tuple[int, int, str]], n_words: int) -> list[str]:
+    """The tag of each word of a text.
+
+    spans (Iterable[tuple[int, int, str]]): First word, exclusive end and label of its entities; none overlap.
+    n_words (int): Of the text.
+    RETURNS (list[str]): IOB2.
+    """
+    tags = ["O"] * n_words
+    for start, end, label in spans:
+        tags[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
+    return tags
+
+
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
     """Find the scheme of a file from all of its sentences. Unknown tags are left for `to_iob2` to name.
 

@@ -48,6 +48,11 @@ def gold_of(doc: Doc) -> set[Entity]:
     return set(map(entity_of, doc.spans[GOLD_SPANS]))
 
 
+def found_of(doc: Doc) -> set[Entity]:
+    """What is set on a Doc."""
+    return set(map(entity_of, doc.ents))
+
+
 def count_confusions(docs: Sequence[Doc]) -> Confusion:
     """Compare each gold entity with the one that was found in its place.
 
@@ -71,7 +76,7 @@ def find_worst(docs: Sequence[Doc], most: int) -> list[int]:
     most (int): How many texts at most.
     RETURNS (list[int]): Their numbers, the worst first.
     """
-    errors = [len(gold_of(doc) ^ set(map(entity_of, doc.ents))) for doc in docs]
+    errors = [len(gold_of(doc) ^ found_of(doc)) for doc in docs]
     worst = sorted(range(len(docs)), key=lambda text: (-errors[text], text))
     return [text for text in worst[:most] if errors[text]]
 
@@ -103,7 +108,7 @@ def count_alone(docs: Sequence[Doc], others: Sequence[Doc]) -> tuple[int, int]:
 
 def _only(doc: Doc, other: Doc) -> list[Span]:
     """The entities of a Doc that the other one does not have."""
-    known = {entity_of(ent) for ent in other.ents}
+    known = found_of(other)
     return [ent for ent in doc.ents if entity_of(ent) not in known]
 
 

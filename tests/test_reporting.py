@@ -160,6 +160,23 @@ def test_disagreements_show_labels_and_both(full_run):
     ]
 
 
+def test_words_with_another_preferred_tag_stand_with_a_place_of_them(full_run):
+    texts = [("Ganz <i> Bonn lacht", "O O B-LOC O"), ("Bonn siegt", "B-ORG O"), ("Bonn ruht", "B-LOC O")]
+    for role, tags in zip(ROLES, (["B-LOC"] * 3, ["O", "B-ORG", "B-ORG"])):
+        found = [(f"{'O ' * (words.split().index('Bonn'))}{tag} O", tag) for (words, _gold), tag in zip(texts, tags)]
+        save_tagged(
+            full_run["tagged"][role],
+            [(*text, tags, [0.5] * (tag != "O")) for text, (tags, tag) in zip(texts, found)],
+        )
+    page = write_report(**full_run).read_text(encoding="utf8")
+    table = re.search(r'<table class="preferences">.*?</table>', page, flags=re.DOTALL)[0]
+    row = [re.sub("<small.*?>|</small>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", table)]
+    assert row == ["3", "B-LOC 67%", "B-LOC 100%", "B-ORG 67%", "Ganz &lt;i&gt; <b>Bonn</b> lacht"]
+    assert "The labels’ tag is the teacher’s for 1 and the student’s for 0 of 1." in page
+    save_tagged(full_run["tagged"]["student"], [(*text, text[1], [0.5]) for text in texts])
+    assert '<table class="preferences">' not in write_report(**full_run).read_text(encoding="utf8")
+
+
 def test_long_texts_are_shown_from_a_little_before_the_first_error(full_run):
     words, gold = " ".join(f"w{i}." for i in range(500)), "O " * 300 + "B-LOC " + "O " * 199
     for role in ROLES:

@@ -12,9 +12,10 @@ from spacy.tokens import Doc
 
 from ..files import atomic_file
 from ..mistakes import NONE, Confusion, count_alone, count_confusions
+from ..preferences import LABELS, Preference, compare_preferences
 from .charts import Series, line_chart
 from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
-from .sentences import show_disagreements, show_worst
+from .sentences import show_disagreements, show_word, show_worst
 from .words import SIDE, group_points
 
 SCORES = {
@@ -24,6 +25,8 @@ SCORES = {
     "token_f": "Token F1",
     "seqeval_f": "Entity F1 by seqeval",
 }
+FEWEST_PLACES = 2  # of a word: what is said of it once is no preference
+MOST_WORDS = 20  # with other preferences; the rest are counted
 COLOURS = 8  # of entity types, in the template
 _SOURCE_DEV = "ents_f"
 _TITLES = {"relabelled": "Share of words whose pseudo-label is not the teacher’s"}  # not a loss
@@ -120,13 +123,25 @@ def _looks(labels: Iterable[str], confusions: Iterable[Confusion], words: Mappin
 
 
 def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
-    """Texts to read: where the last of the two pipelines was worst, and where they disagree."""
+    """Texts to read: where the last of the two pipelines was worst, where they disagree, and about which words."""
     student = list(tagged)[-1]
+    preferences = compare_preferences(tagged, FEWEST_PLACES)
     return {
         "worst": show_worst(student, tagged[student], looks),
         "alone": {role: count_alone(tagged[role], tagged[other]) for role, other in zip(tagged, reversed(tagged))},
         "disagreements": show_disagreements(tagged, looks),
+        "preferences": [_preference_row(each, tagged[student]) for each in preferences[:MOST_WORDS]],
+        "n_preferences": len(preferences),
+        "preferred_as_labelled": {
+            role: sum(each.tags[role][0] == each.tags[LABELS][0] for each in preferences) for role in tagged
+        },
     }
+
+
+def _preference_row(preference: Preference, docs: Sequence[Doc]) -> dict[str, Any]:
+    """What the page shows of a word: the word in an example in place of where the example is."""
+    text, word = preference.example
+    return {**preference._asdict(), "example": show_word(docs[text], word)}
 
 
 def _run_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from markupsafe import Markup, escape
 from spacy import displacy
 from spacy.tokens import Doc, Span
 
-from ..mistakes import GOLD_SPANS, entity_of, find_disagreements, find_worst, gold_of
+from ..mistakes import GOLD_SPANS, entity_of, find_disagreements, find_worst, found_of, gold_of
 from ..scoring import Span as Entity
 from ..span_scores import get_span_score
 
 MOST_TEXTS = 10
 MOST_WORDS = 80  # of a text: long ones are shown from a little before the first error
 _WORDS_BEFORE = 15
+_WORDS_AROUND = 6  # a word that is an example
 _ENTITY = '<mark dir="auto" class="entity {look}">{text}<small>{label}</small></mark>'
 
 Lines = list[tuple[str, Markup]]  # who says so, and the text with entities
@@ -42,10 +43,23 @@ def show_disagreements(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, 
     return [_show({role: docs[text] for role, docs in tagged.items()}, looks) for text in chosen]
 
 
+def show_word(doc: Doc, word: int) -> Markup:
+    """A word in bold, among those around it."""
+    start, end = max(0, word - _WORDS_AROUND), word + 1 + _WORDS_AROUND
+    return Markup("{}{}<b>{}</b>{}{}{}").format(
+        "… " if start else "",
+        doc[start:word].text_with_ws,
+        doc[word].text,
+        doc[word].whitespace_,
+        doc[word + 1 : end].text,
+        " …" if end < len(doc) else "",
+    )
+
+
 def _show(found: Mapping[str, Doc], looks: Mapping[str, str]) -> Lines:
     """What the labels say of one text, and what each pipeline; what is wrong is marked."""
     doc = next(iter(found.values()))
-    said = [set(map(entity_of, each.ents)) for each in found.values()]
+    said = list(map(found_of, found.values()))
     gold = gold_of(doc)
     agreed = gold.intersection(*said)
     first_error = min(gold.union(*said) - agreed)[0]
