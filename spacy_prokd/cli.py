@@ -175,6 +175,9 @@ def evaluate(
     target_lang: TargetLang = "de",
     compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
     tagged: Annotated[Optional[Path], typer.Option(help=".spacy file to write: the texts as they were tagged")] = None,
+    prototypes: Annotated[
+        Optional[Path], typer.Option(help=".spacy file to write: as the student's prototypes alone would tag them")
+    ] = None,
     word_map: Annotated[Optional[Path], typer.Option(help="JSON file to write: t-SNE of both languages' words")] = None,
     gpu_id: GpuId = -1,
 ) -> None:
@@ -192,7 +195,7 @@ def evaluate(
     scored = choose_data(data, source_lang, target_lang) if data.is_dir() else data
     if data.is_dir():
         typer.echo(f"Scored on {scored}")
-    metrics[output.stem] = evaluate(pipeline, scored, output, tagged)
+    metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)
     Console().print(compare(metrics))
@@ -286,6 +289,7 @@ def report(
         logs={role: folder / "log.jsonl" for role, folder in roles.items()},
         configs={role: folder / "model-last" / "config.cfg" for role, folder in roles.items()},
         tagged={role: metrics / f"{role}.spacy" for role in roles},
+        prototypes=metrics / "prototypes.spacy",
         word_map=metrics / "words.json",
     )
     typer.echo(f"Report in {output}")

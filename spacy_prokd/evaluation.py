@@ -7,6 +7,7 @@ import platform
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .labels import spans_to_tags
 from .loading import entity_labels, load_pipeline
 from .mistakes import keep_gold
 from .progress import progress_bar
+from .prototype_tags import tag_by_prototypes
 from .scoring import gold_spans, predicted_spans, score_entities
 
 _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
@@ -32,7 +34,11 @@ _TOLERANCE = 1e-6
 
 
 def evaluate(
-    pipeline_path: str | Path, data_path: Path, output_path: Path, tagged_path: Path | None = None
+    pipeline_path: str | Path,
+    data_path: Path,
+    output_path: Path,
+    tagged_path: Path | None = None,
+    prototypes_path: Path | None = None,
 ) -> dict[str, Any]:
     """Score a saved pipeline on a .spacy file, with the file's own words, and write the metrics.
 
@@ -41,6 +47,8 @@ def evaluate(
     output_path (Path): The JSON file to write; it appears whole or not at all.
     tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them, with the
         labels as the span group "gold".
+    prototypes_path (Path | None): Such a file of what the pipeline's own prototypes say, see `tag_by_prototypes`;
+        without a document where it has none.
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
         (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
@@ -86,8 +94,9 @@ def evaluate(
         "words_per_second": round(n_words / seconds),
     }
     if tagged_path is not None:
-        with atomic_file(tagged_path) as temporary:
-            DocBin(docs=map(keep_gold, examples)).to_disk(temporary)
+        _save_tagged(tagged_path, examples)
+    if prototypes_path is not None:
+        _save_tagged(prototypes_path, tag_by_prototypes(nlp, references))
     with atomic_file(output_path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
     return metrics
@@ -158,6 +167,11 @@ def compare(metrics: dict[str, dict[str, Any]]) -> Table:
     table.add_row("all", str(n_entities), *_format_row(totals), style="bold")
     table.add_row("words", "", *_format_row([(None, None, one["token_f"]) for one in metrics.values()]))
     return table
+
+
+def _save_tagged(path: Path, examples: Iterable[Example]) -> None:
+    with atomic_file(path) as temporary:
+        DocBin(docs=map(keep_gold, examples)).to_disk(temporary)
 
 
 def _format_row(scores: list[tuple[float | None, float | None, float]]) -> list[str]:

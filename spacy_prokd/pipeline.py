@@ -270,10 +270,11 @@ class ProKDNer(TrainablePipe):
 
     def read(self, docs: Sequence[Doc]) -> TaggerOutput:
         """What the model says of each word, where the encoder's pieces are not words too, see `units`."""
-        units = self._to_units(docs)
+        units = self.to_units(docs)
         return to_words(self.model.predict(units.docs), units, docs)
 
-    def _to_units(self, docs: Sequence[Doc]) -> Units:
+    def to_units(self, docs: Sequence[Doc]) -> Units:
+        """Docs as the model reads them, see `units`."""
         nodes = encoder_nodes(self.model)
         module = nodes[0].shims[0].module if nodes else None
         return to_units(docs, None if module is None else module.pieces)
@@ -313,7 +314,7 @@ class ProKDNer(TrainablePipe):
         progress = self._advance(len(examples))
         examples *= self.objective.readings
         set_dropout_rate(self.model, drop)
-        units = self._to_units([example.predicted for example in examples])
+        units = self.to_units([example.predicted for example in examples])
         output, backprop = self.model.begin_update(units.docs)
         output = leaf(output)
         named = self.objective.losses(get_head(self.model), output, self._batch(examples, units, output), progress)
@@ -360,7 +361,7 @@ class ProKDNer(TrainablePipe):
             docs = [example.predicted for example in examples]
             for _name, pipe in self._upstream():
                 docs = list(pipe.pipe(docs))
-            units = self._to_units(docs)
+            units = self.to_units(docs)
             output = self.model.predict(units.docs)
             yield output, self._batch(examples, units, output)
 

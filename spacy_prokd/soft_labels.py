@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import spacy
 from spacy.language import Language
+from spacy.pipeline import Pipe
 from spacy.tokens import Doc, DocBin
 from spacy.util import minibatch
 
@@ -120,11 +121,17 @@ def label_corpus(
 
 def tagger_output(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
     """What the prokd_ner of a pipeline says of each word of docs that are tokenised already."""
-    for name, pipe in nlp.pipeline:
-        if name == "prokd_ner":
+    pipe = nlp.get_pipe("prokd_ner")
+    return pipe.read(annotate_before(nlp, pipe, docs))
+
+
+def annotate_before(nlp: Language, pipe: Pipe, docs: Sequence[Doc]) -> Sequence[Doc]:
+    """The same docs as the pipes before one leave them; listeners need that."""
+    for _name, each in nlp.pipeline:
+        if each is pipe:
             break
-        docs = list(pipe.pipe(docs))  # listeners need them
-    return pipe.read(docs)
+        docs = list(each.pipe(docs))
+    return docs
 
 
 def _load(path: Path) -> Language:

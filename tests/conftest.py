@@ -23,6 +23,9 @@ from thinc.api import Adam
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from spacy_prokd.architectures import get_head
+from spacy_prokd.network.prototypes import Moments, measuring_unit
+
 torch.set_num_threads(1)
 
 LABELS = ["LOC", "ORG", "PER"]
@@ -284,6 +287,19 @@ def trained(trained_bytes, small_tok2vec) -> Language:
     """A pipeline that knows the eight sentences by heart."""
     nlp = make_nlp(small_tok2vec).from_bytes(trained_bytes)
     assert sum(len(nlp(text).ents) for text in TEXTS) >= 10
+    return nlp
+
+
+@pytest.fixture
+def student_nlp(trained, small_tok2vec) -> Language:
+    """`trained` as a student that has prototypes: those of its own words."""
+    nlp = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+    pipe = nlp.get_pipe("prokd_ner").from_bytes(trained.get_pipe("prokd_ner").to_bytes())
+    output = pipe.read(make_docs(nlp.vocab, SOURCE))
+    moments = Moments(len(pipe.tags), output.vectors.shape[1], output.vectors.device)
+    moments.add(output.vectors, torch.softmax(output.logits, dim=-1))
+    unit = measuring_unit(moments.within_class_covariance(), pipe.objective.distance)
+    get_head(pipe.model).target.reset(moments.sums, unit)
     return nlp
 
 

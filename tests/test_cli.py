@@ -169,7 +169,14 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     code, out, _err = run(*arguments, "--tagged", metrics / "teacher.spacy")
     assert code == 0 and "test.spacy" in out and "PER" in out
     arguments = ("evaluate", training / "student" / "model-last", corpus, metrics / "student.json")
-    also = ("--tagged", metrics / "student.spacy", "--word-map", metrics / "words.json")
+    also = (
+        "--tagged",
+        metrics / "student.spacy",
+        "--prototypes",
+        metrics / "prototypes.spacy",
+        "--word-map",
+        metrics / "words.json",
+    )
     code, out, _err = run(*arguments, *also, "--compare-with", metrics / "teacher.json")
     assert code == 0 and "teacher" in out and "student" in out and "+0.00" in out, out
     scores = json.loads((metrics / "student.json").read_text())

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-import torch
-from conftest import SOURCE, TEXTS, make_docs, make_nlp
-from spacy.language import Language
+from conftest import TEXTS
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -28,7 +26,6 @@ from spacy_prokd.demo.reading import (
     tabulate,
 )
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.network.prototypes import Moments, measuring_unit
 from spacy_prokd.shrinking import shrink
 
 APP = Path(launch.__file__).with_name("app.py")
@@ -37,19 +34,6 @@ TEXT = TEXTS[0]
 MERKEL = Entity((0, 6, "PER"), "Merkel", 0.9)
 PARIS = Entity((15, 20, "LOC"), "Paris", 0.4)
 RULE = Entity((22, 24, "ORG"), "AG", None)
-
-
-@pytest.fixture
-def student_nlp(trained, small_tok2vec) -> Language:
-    """`trained` as a student that has prototypes: those of its own words."""
-    nlp = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
-    pipe = nlp.get_pipe("prokd_ner").from_bytes(trained.get_pipe("prokd_ner").to_bytes())
-    output = pipe.read(make_docs(nlp.vocab, SOURCE))
-    moments = Moments(len(pipe.tags), output.vectors.shape[1], output.vectors.device)
-    moments.add(output.vectors, torch.softmax(output.logits, dim=-1))
-    unit = measuring_unit(moments.within_class_covariance(), pipe.objective.distance)
-    get_head(pipe.model).target.reset(moments.sums, unit)
-    return nlp
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import spacy
+from conftest import SOURCE, found, make_docs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
@@ -82,6 +84,24 @@ def test_the_tagged_texts_are_written_where_they_are_asked_for(pipeline: Path, t
     assert [[(ent.text, ent.label_) for ent in doc.spans["gold"]] for doc in docs] == [
         [(ent.text, ent.label_) for ent in doc.ents] for doc in gold
     ]
+
+
+def test_what_prototypes_say_is_written_beside_the_tagged_texts(student_nlp: Language, tmp_path: Path) -> None:
+    student_nlp.to_disk(tmp_path / "student")
+    data, said = tmp_path / "dev.spacy", tmp_path / "prototypes.spacy"
+    DocBin(docs=make_docs(student_nlp.vocab, SOURCE)).to_disk(data)
+    evaluate(tmp_path / "student", data, tmp_path / "m.json", prototypes_path=said)
+    doc = next(DocBin().from_disk(said).get_docs(student_nlp.vocab))
+    assert (
+        found(doc) == [(ent.start, ent.end, ent.label_) for ent in doc.spans["gold"]] == [(0, 2, "PER"), (3, 4, "LOC")]
+    )
+    assert all(ent._.score > 0 for ent in doc.ents)
+
+
+def test_without_prototypes_the_file_has_no_texts(pipeline: Path, tmp_path: Path) -> None:
+    said = tmp_path / "prototypes.spacy"
+    evaluate(pipeline, save_docs(tmp_path / "dev.spacy", GOLD), tmp_path / "m.json", prototypes_path=said)
+    assert len(DocBin().from_disk(said)) == 0
 
 
 def test_words_are_those_of_the_file(pipeline: Path, tmp_path: Path) -> None:

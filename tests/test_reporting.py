@@ -56,7 +56,8 @@ def run(tmp_path):
         (tmp_path / f"{role}.cfg").write_text(CONFIG.format(role=role.title()))
     files = {kind: {role: tmp_path / f"{role}.{end}" for role in ROLES} for kind, end in KINDS.items()}
     languages = {"source_lang": "en", "target_lang": "de"}
-    return {"output": tmp_path / "report" / "index.html", "word_map": tmp_path / "words.json", **languages, **files}
+    more = {"prototypes": tmp_path / "prototypes.spacy", "word_map": tmp_path / "words.json"}
+    return {"output": tmp_path / "report" / "index.html", **more, **languages, **files}
 
 
 def save_tagged(path, texts):
@@ -151,13 +152,30 @@ def test_the_worst_texts_show_labels_and_what_was_found(full_run):
 
 def test_disagreements_show_labels_and_both(full_run):
     page = write_report(**full_run).read_text(encoding="utf8")
-    assert "Of 1 entities that only the teacher finds, 1 are right. Of 2 entities that only the student" in page
+    assert "Of 1 entities found by the teacher alone, 1 are right. Of 2 entities found by the student alone" in page
     (lines,) = texts_of(page, "Where teacher and student disagree")
     assert [re.findall(r"<small>(.*?)</small>", line) for line in lines] == [
         ["PER", "LOC"],
         ["PER 0.91"],
         ["LOC 0.62", "LOC 0.87"],
     ]
+
+
+def test_prototypes_stand_beside_the_teacher(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert "teacher and prototypes" not in page
+    said = [("Anna <i> Bonn", "B-PER O B-LOC", "B-PER O B-MISC", [0.99, 0.75]), ("Ein Tag", "O O", "O O", [])]
+    save_tagged(full_run["prototypes"], said)  # a type that nobody else says
+    page = write_report(**full_run).read_text(encoding="utf8")
+    (lines,) = texts_of(page, "Where teacher and prototypes disagree")
+    assert [re.findall(r"<small>(.*?)</small>", line) for line in lines] == [
+        ["PER", "LOC"],
+        ["PER 0.91"],
+        ["PER 0.99", "MISC 0.75"],
+    ]
+    assert "Of 1 entities found by the prototypes alone, 0 are right." in page
+    DocBin().to_disk(full_run["prototypes"])
+    assert "teacher and prototypes" not in write_report(**full_run).read_text(encoding="utf8")
 
 
 def test_words_with_another_preferred_tag_stand_with_a_place_of_them(full_run):

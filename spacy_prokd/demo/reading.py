@@ -16,11 +16,9 @@ from spacy.displacy.render import DEFAULT_ENTITY_COLOR, DEFAULT_LABEL_COLORS
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..architectures import get_head
 from ..loading import entity_labels, load_pipeline
 from ..network.prototypes import distances
-from ..objectives.student import Student
-from ..pipeline import ProKDNer
+from ..prototype_tags import find_prototypes
 
 DIFFERENT = "≠"
 
@@ -76,12 +74,10 @@ def read(name: str, text: str) -> Reading:
 
 
 def _find_nearest(nlp: Language, doc: Doc) -> tuple[Word, ...] | None:
-    pipe = next((pipe for _name, pipe in nlp.pipeline if isinstance(pipe, ProKDNer)), None)
-    if pipe is None or not isinstance(pipe.objective, Student):
+    found = find_prototypes(nlp)
+    if found is None:
         return None
-    bank = get_head(pipe.model).target
-    if not bank.from_full_pass:  # it never trained itself
-        return None
+    pipe, bank = found
     far = distances(pipe.read([doc]).vectors, bank, pipe.objective.distance)
     nearest = far.masked_fill(~bank.present(), torch.inf).min(dim=-1)
     return tuple(

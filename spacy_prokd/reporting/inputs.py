@@ -67,13 +67,16 @@ def read_tagged(paths: Mapping[str, Path]) -> dict[str, list[Doc]]:
     """Read the test texts as each pipeline tagged them, with the labels.
 
     paths (Mapping[str, Path]): What `evaluate --tagged` wrote, by the pipeline's name.
-    RETURNS (dict[str, list[Doc]]): The same texts for each; empty if a file is missing, as of older workflows.
+    RETURNS (dict[str, list[Doc]]): The same texts for each; empty if a file is missing, as of older workflows, or
+        has none, as where a student did not train itself.
     RAISES (ProKDError): If a file is damaged or without labels, or they are of different texts.
     """
     if not all(path.is_file() for path in paths.values()):
         return {}
     vocab = Vocab()
     tagged = {role: list(read_docs(path, vocab)) for role, path in paths.items()}
+    if not all(tagged.values()):
+        return {}
     for role, docs in tagged.items():
         if not all(GOLD_SPANS in doc.spans for doc in docs):
             raise ProKDError(f"{paths[role]} has no labels. Run `python -m spacy project run evaluate --force` again.")

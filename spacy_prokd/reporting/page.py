@@ -41,6 +41,7 @@ def write_report(
     logs: Mapping[str, Path],
     configs: Mapping[str, Path],
     tagged: Mapping[str, Path],
+    prototypes: Path,
     word_map: Path,
 ) -> Path:
     """Write one self-contained page: nothing in it is fetched, so it can be mailed and opened anywhere.
@@ -55,6 +56,7 @@ def write_report(
     logs (Mapping[str, Path]): The JSON Lines files of spacy-prokd.Logger.v1.
     configs (Mapping[str, Path]): The trained pipelines' `config.cfg`.
     tagged (Mapping[str, Path]): The test set as each tagged it, with the labels; left out if a file is missing.
+    prototypes (Path): The test set as the student's prototypes tagged it; left out if it is missing or empty.
     word_map (Path): Words of both languages as points of a plane; left out if it is missing.
     RETURNS (Path): `output`.
     RAISES (ProKDError): If an input is missing or damaged, with the project command that makes it.
@@ -64,10 +66,12 @@ def write_report(
     settings = {role: _settings(read_config(path, command=role)) for role, path in configs.items()}
     run = {role: _run_facts(each) for role, each in scores.items()}
     docs = read_tagged(tagged)
+    teacher = next(iter(tagged))
+    said = read_tagged({teacher: tagged[teacher], "prototypes": prototypes})
     words = read_word_map(word_map)
     confusions = {role: count_confusions(each) for role, each in docs.items()}
     support = _support(scores.values())
-    looks = _looks(support, confusions.values(), words)
+    looks = _looks(support, [*confusions.values(), *map(count_confusions, said.values())], words)
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=target_lang,
@@ -90,6 +94,7 @@ def write_report(
         side=SIDE,
         groups={kind: group_points((words or {}).get(kind, ()), looks) for kind in ("words", "prototypes")},
         **(_show_mistakes(docs, looks) if docs else {}),
+        disagreements=[_show_disagreements(each, looks) for each in (docs, said) if each],
     )
     with atomic_file(output) as temporary:
         temporary.write_text(html, encoding="utf8")
@@ -123,18 +128,24 @@ def _looks(labels: Iterable[str], confusions: Iterable[Confusion], words: Mappin
 
 
 def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
-    """Texts to read: where the last of the two pipelines was worst, where they disagree, and about which words."""
+    """Where the last of the two pipelines was worst, and the words that they tell apart by another tag."""
     student = list(tagged)[-1]
     preferences = compare_preferences(tagged, FEWEST_PLACES)
     return {
         "worst": show_worst(student, tagged[student], looks),
-        "alone": {role: count_alone(tagged[role], tagged[other]) for role, other in zip(tagged, reversed(tagged))},
-        "disagreements": show_disagreements(tagged, looks),
         "preferences": [_preference_row(each, tagged[student]) for each in preferences[:MOST_WORDS]],
         "n_preferences": len(preferences),
         "preferred_as_labelled": {
             role: sum(each.tags[role][0] == each.tags[LABELS][0] for each in preferences) for role in tagged
         },
+    }
+
+
+def _show_disagreements(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
+    """Texts that two disagree about, and how often who is right."""
+    return {
+        "alone": {role: count_alone(tagged[role], tagged[other]) for role, other in zip(tagged, reversed(tagged))},
+        "texts": show_disagreements(tagged, looks),
     }
 
 

@@ -1,0 +1,60 @@
+"""What a student's own prototypes say of a text, without its teacher and its classifier (Eq. 8 of arXiv 2301.08855)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import minibatch
+
+from .architectures import get_head, probabilities
+from .corpus.readers import copy_words
+from .network.prototypes import PrototypeBank, distances, prototype_probabilities
+from .objectives.student import Student
+from .pipeline import ProKDNer
+from .progress import progress_bar
+from .soft_labels import annotate_before
+from .units import to_words
+
+
+def find_prototypes(nlp: Language) -> tuple[ProKDNer, PrototypeBank] | None:
+    """Find the prototypes that the last epoch of a student's training made its labels from.
+
+    nlp (Language): Any pipeline.
+    RETURNS (tuple | None): The student's pipe and the prototypes; None if no pipe of it trained itself.
+    """
+    pipe = next((pipe for _name, pipe in nlp.pipeline if isinstance(pipe, ProKDNer)), None)
+    if pipe is None or not isinstance(pipe.objective, Student):
+        return None
+    bank = get_head(pipe.model).target
+    return (pipe, bank) if bank.from_full_pass else None
+
+
+def tag_by_prototypes(nlp: Language, references: Sequence[Doc]) -> list[Example]:
+    """Tag words as prototypes alone would: the most probable entities by Eq. 8, found as the pipe finds its own.
+
+    nlp (Language): Any pipeline.
+    references (Sequence[Doc]): The texts; only their words are read.
+    RETURNS (list[Example]): Tagged and given Docs; none if `find_prototypes` finds nothing.
+    """
+    found = find_prototypes(nlp)
+    if found is None:
+        return []
+    pipe, _bank = found
+    docs = list(map(copy_words, references))
+    with progress_bar() as progress:
+        for batch in progress.track(list(minibatch(docs, 256)), description="Tagging words by prototypes"):
+            _tag(annotate_before(nlp, pipe, batch), *found)
+    return [Example(doc, reference) for doc, reference in zip(docs, references)]
+
+
+def _tag(docs: Sequence[Doc], pipe: ProKDNer, bank: PrototypeBank) -> None:
+    units = pipe.to_units(docs)
+    output = pipe.model.predict(units.docs)
+    far = distances(output.vectors, bank, pipe.objective.distance)
+    pi = prototype_probabilities(far, bank, pipe.objective.tau_proto, prior=pipe.objective.prior)
+    logits = pi.clamp_min(torch.finfo(pi.dtype).tiny).log()
+    pipe.set_annotations(docs, probabilities(to_words(output._replace(logits=logits), units, docs)))
