@@ -12,6 +12,8 @@ from typing import IO, Any
 from spacy.language import Language
 from spacy.util import registry
 
+OF_EPOCH = "pseudo_labels"  # among the losses: what an epoch's labels are like, set and not summed
+
 LogStep = Callable[[dict[str, Any] | None], None]
 Finalize = Callable[[], None]
 LoggerSetup = Callable[[Language, IO[str], IO[str]], tuple[LogStep, Finalize]]
@@ -23,7 +25,8 @@ def create_logger(progress_bar: str | None = "train", output_file: str | None = 
 
     The console shows one loss a component. The file also has the component's parts (`prokd_ner.alignment`),
     each as its mean over the steps since the last line: spaCy sums them, and the first evaluation comes
-    after one step, so the sums would not compare.
+    after one step, so the sums would not compare. What pseudo-labels are like (`prokd_ner.pseudo_labels.relabelled`)
+    is no sum, but of the epoch.
 
     progress_bar (str | None): "train" (to the end of the run), "eval" (to the next evaluation) or None.
     output_file (str | None): The JSON Lines file, replaced by each run; None for the console only.
@@ -63,10 +66,14 @@ def evaluation_line(info: Mapping[str, Any], n_steps: int) -> dict[str, Any]:
     info (Mapping[str, Any]): What spaCy's training loop says about an evaluation.
     n_steps (int): The steps that `info["losses"]` is summed over.
     RETURNS (dict[str, Any]): step, epoch, seconds, words, score; `scores` with dotted names for nested ones;
-        `losses`, a mean a step. A number that is not finite becomes None, which JSON can say.
+        `losses`, a mean a step, but those of the epoch as they are. A number that is not finite becomes None, which
+        JSON can say.
     """
     counts = {key: info[key] for key in ("step", "epoch", "seconds", "words")}
-    losses = {name: _finite(float(loss) / n_steps) for name, loss in info["losses"].items()}
+    losses = {
+        name: _finite(float(loss) / (1 if f".{OF_EPOCH}." in name else n_steps))
+        for name, loss in info["losses"].items()
+    }
     scores = {name: _finite(score) for name, score in _flatten(info["other_scores"])}
     return {**counts, "score": _finite(info["score"]), "scores": scores, "losses": losses}
 

@@ -36,6 +36,7 @@ from .corpus.readers import has_gold
 from .decoding import decode, fit_to_words, other_labels
 from .errors import ProKDError
 from .labels import tags_of
+from .loggers import OF_EPOCH
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
@@ -131,6 +132,7 @@ class ProKDNer(TrainablePipe):
         self._examples_an_epoch: float = math.inf
         self._examples_seen = 0
         self._epochs_started = 0
+        self._of_epoch: dict[str, float] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -228,6 +230,7 @@ class ProKDNer(TrainablePipe):
         self._training = _Training(get_examples, nlp)
         self._epochs, self._examples_an_epoch = epochs, n_examples
         self._examples_seen = self._epochs_started = 0
+        self._of_epoch = {}
 
     def _load_weights(self, pipeline: Path) -> None:
         folder = pipeline / self.name
@@ -301,7 +304,8 @@ class ProKDNer(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch. Which loss falls on which doc is the objective's business.
 
-        losses (Optional[dict]): Gets the whole loss under the pipe's name, its parts under `<name>.<part>`.
+        losses (Optional[dict]): Gets the whole loss under the pipe's name, its parts under `<name>.<part>`, and
+            `<name>.pseudo_labels.<fact>` what this epoch's pseudo-labels are like, see `LabelSummary`.
         RETURNS (dict): `losses`.
         RAISES (ProKDError): If the loss is not a number, or the objective finds that training collapsed.
         """
@@ -332,6 +336,7 @@ class ProKDNer(TrainablePipe):
         for part, value in found.items():
             key = f"{self.name}.{part}"
             losses[key] = losses.get(key, 0.0) + value
+        losses.update(self._of_epoch)
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
@@ -346,7 +351,9 @@ class ProKDNer(TrainablePipe):
         progress = Progress(epoch, self._epochs, share)
         if self._epochs_started <= epoch:
             self._epochs_started = epoch + 1
-            self.objective.start_epoch(get_head(self.model), progress, self._corpus_pass)
+            summary = self.objective.start_epoch(get_head(self.model), progress, self._corpus_pass)
+            facts = {} if summary is None else summary.named(self.labels)
+            self._of_epoch = {f"{self.name}.{OF_EPOCH}.{fact}": value for fact, value in facts.items()}
         self._examples_seen += n_examples
         return progress
 

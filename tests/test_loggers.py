@@ -55,6 +55,14 @@ def test_losses_are_divided_by_the_steps_since_the_last_evaluation(tmp_path):
     assert [line["losses"]["ner.part"] for line in lines] == [4.0, 1.0]
 
 
+def test_what_holds_for_an_epoch_is_no_sum_over_steps():
+    losses = {"prokd_ner.relabelled": 0.5, "prokd_ner.pseudo_labels.relabelled": 0.25}
+    assert evaluation_line({**INFO, "losses": losses}, n_steps=10)["losses"] == {
+        "prokd_ner.relabelled": 0.05,
+        "prokd_ner.pseudo_labels.relabelled": 0.25,
+    }
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_is_null(value):
     line = evaluation_line({**INFO, "losses": {"ner": value}}, n_steps=1)

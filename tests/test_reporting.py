@@ -51,7 +51,7 @@ def run(tmp_path):
         }
         (tmp_path / f"{role}.json").write_text(json.dumps(metrics))
         losses = [{"prokd_ner": 2.0, f"prokd_ner.{role}_part": 1.0}, {"prokd_ner": None, f"prokd_ner.{role}_part": 0.5}]
-        lines = [{"step": i, "scores": {"ents_f": 0.5}, "losses": loss} for i, loss in enumerate(losses)]
+        lines = [{"step": i, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": loss} for i, loss in enumerate(losses)]
         (tmp_path / f"{role}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (tmp_path / f"{role}.cfg").write_text(CONFIG.format(role=role.title()))
     files = {kind: {role: tmp_path / f"{role}.{end}" for role in ROLES} for kind, end in KINDS.items()}
@@ -234,6 +234,7 @@ def test_a_map_that_was_left_out_says_why(full_run):
 
 def test_files_of_older_workflows_give_a_page_without_these_parts(run):
     page = write_report(**run).read_text(encoding="utf8")
+    assert "Pseudo-labels of each epoch" not in page
     assert "<dl>" not in page and 'id="mistakes"' not in page and 'id="words"' not in page
 
 
@@ -263,10 +264,35 @@ def test_text_of_a_run_is_escaped(full_run):
 
 def test_relabelled_words_are_no_loss(run):
     log = run["logs"]["student"]
-    line = {"step": 2, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner.relabelled": 0.1}}
+    line = {"step": 2, "epoch": 1, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner.relabelled": 0.1}}
     log.write_text(log.read_text() + json.dumps(line) + "\n")
     page = write_report(**run).read_text(encoding="utf8")
     assert "Share of words whose pseudo-label is not the teacher’s" in page and "relabelled" not in page
+
+
+def test_pseudo_labels_are_drawn_over_epochs(run):
+    log = run["logs"]["student"]
+    facts = [{"relabelled": 0.1, "sureness": 0.8, "invalid": 0.02, "words.A<b>B": 1.5, "words.PER": 0.75}] * 2
+    facts += [{"relabelled": 0.05, "sureness": 0.9, "invalid": 0.0, "words.A<b>B": 1.25, "words.PER": None}]
+    for step, (epoch, of_epoch) in enumerate(zip((1, 1, 2), facts)):
+        losses = {"prokd_ner.relabelled": 0.1, **{f"prokd_ner.pseudo_labels.{k}": v for k, v in of_epoch.items()}}
+        line = {"step": 2 + step, "epoch": epoch, "scores": {"ents_f": 0.5}, "losses": losses}
+        log.write_text(log.read_text() + json.dumps(line) + "\n")
+    page = write_report(**run).read_text(encoding="utf8")
+    section = page[page.index("Pseudo-labels of each epoch</h3>") : page.index('id="run"')]
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", section)
+    assert titles == [
+        "Share of words whose pseudo-label is not the teacher’s",
+        "Mean probability of the pseudo-labels",
+        "Share of entity words with an I- tag that continues no entity",
+        "Words of each type, divided by those that the teacher finds",
+    ]
+    assert page.count("whose pseudo-label is not the teacher’s</figcaption>") == 1, "not over steps too"
+    charts = re.findall(r"<svg.*?</svg>", section, flags=re.DOTALL)
+    ticks = [re.findall(r"<text[^>]*>([^<]*)</text>", chart) for chart in charts]
+    assert all({"2", "3", "epoch"} <= set(each) and "2.5" not in each for each in ticks)
+    assert {"A&lt;b&gt;B", "PER"} <= set(ticks[-1]) and "A<b>B" not in page
+    assert all(f"stroke: var(--type-{i})" in charts[-1] and f"--type-{i}: hsl(" in page for i in (0, 1))
 
 
 def test_charts_are_named_follow_the_theme_and_share_no_ids(run):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..architectures import TaggerOutput
 from ..network.head import TagHead
+from ..network.label_summary import LabelSummary
 
 NO_TEXTS = np.zeros(0, dtype=np.uint64)
 
@@ -52,8 +53,11 @@ class Objective(Protocol):
     needs_soft_labels: bool
     needs_vectors: bool
 
-    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
-        """Called before each epoch; `corpus` is a full pass without dropout and gradients."""
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> LabelSummary | None:
+        """Called before each epoch; `corpus` is a full pass without dropout and gradients.
+
+        RETURNS (LabelSummary | None): What the epoch's pseudo-labels are like; None where there are none.
+        """
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The losses of one batch."""

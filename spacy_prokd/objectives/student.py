@@ -16,6 +16,7 @@ from ..decoding import best_path
 from ..errors import ProKDError
 from ..files import ArraySpool
 from ..network.head import TagHead
+from ..network.label_summary import LabelSummary, summarize
 from ..network.losses import (
     ClassReduction,
     cross_entropy,
@@ -142,14 +143,14 @@ class Student:
             return 1.0
         return distillation_weight(progress.epoch, progress.epochs) if self.alpha is None else self.alpha
 
-    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
+    def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> LabelSummary | None:
         """Take prototypes and pseudo-labels from a full pass, unless this epoch only distils.
 
         Both come from the same state of the model. Within an epoch they do not follow it: where they do, a drift of
         all words' vectors looks like words of another class, which moves that class's prototype towards them.
         """
         if self.weight(progress) == 1.0:
-            return
+            return None
         self._recent.clear()
         n_classes, width = head.target.vectors.shape
         device = head.target.vectors.device
@@ -172,8 +173,10 @@ class Student:
             if self.neighbours:
                 counts = counts * neighbour_weights(vectors, labels)
         self._guard(labels, found.teacher, f"before epoch {progress.epoch + 1}")
+        of_texts = np.concatenate(lengths)
         if self.relabel == "epoch":
-            self._labels = LabelledTexts(np.concatenate(texts), np.concatenate(lengths), labels, counts)
+            self._labels = LabelledTexts(np.concatenate(texts), of_texts, labels, counts)
+        return summarize(found, labels, of_texts, n_classes)
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Eq. 13 on target words, Eq. 1 on labelled ones of the source."""

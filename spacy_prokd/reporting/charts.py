@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -13,8 +13,8 @@ WIDTH, HEIGHT = 3.5, 2.2  # inches: a phone's width, so that text is as large as
 
 # Matplotlib wants colours; each stands for a variable and is replaced in its SVG.
 _INK, _GRID = "#000001", "#000002"
-_SERIES = ("#000003", "#000004", "#000005")
-_VARIABLES = {_INK: "--ink", _GRID: "--line", **{colour: f"--series-{i}" for i, colour in enumerate(_SERIES)}}
+_FIRST_LINE = 3  # "#000003" is the first line's
+_NAMES_A_ROW = 4  # of a legend
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # not by colour alone
 _STYLE = {
     "svg.fonttype": "none",
@@ -33,12 +33,12 @@ _STYLE = {
 
 
 class Series(NamedTuple):
-    """One line: `y[i]` was seen at `x[i]`; None is a gap. `colour` is the pipeline's number on the page."""
+    """One line: `y[i]` was seen at `x[i]`; None is a gap. `look` names its colour on the page: series-0, type-3."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
-    colour: int
+    look: str
 
 
 def line_chart(title: str, series: Sequence[Series], x_label: str = "step", diagonal: bool = False) -> Markup:
@@ -54,36 +54,38 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "step", diag
     from matplotlib.figure import Figure
 
     # The salt makes ids that repeat from run to run but not from chart to chart.
+    colours = [f"#{_FIRST_LINE + i:06x}" for i in range(len(series))]
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.subplots()
-        for line in series:
+        for line, colour in zip(series, colours):
             y = [float("nan") if value is None else value for value in line.y]
-            look = line.colour % len(_SERIES)
-            axes.plot(
-                line.x, y, label=line.name, color=_SERIES[look], linestyle=_DASHES[look], marker="o", markersize=2.5
-            )
+            dashes = _DASHES[int(line.look.rpartition("-")[2]) % len(_DASHES)]
+            axes.plot(line.x, y, label=line.name, color=colour, linestyle=dashes, marker="o", markersize=2.5)
         if diagonal:
             axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
         axes.set_xlabel(x_label)
         axes.locator_params(nbins=5)
+        if all(isinstance(x, int) for line in series for x in line.x):
+            axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y")
         axes.tick_params(length=0)
         if len(series) > 1:
-            figure.legend(loc="outside upper left", ncols=len(series), frameon=False)
+            figure.legend(loc="outside upper left", ncols=min(len(series), _NAMES_A_ROW), frameon=False)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Markup(_inline(buffer.getvalue(), title))
+    variables = {_INK: "ink", _GRID: "line", **dict(zip(colours, (line.look for line in series)))}
+    return Markup(_inline(buffer.getvalue(), title, variables))
 
 
-def _inline(document: str, title: str) -> str:
-    """Make matplotlib's file an element: no prolog, no metadata, no ids that repeat on the page, our colours."""
+def _inline(document: str, title: str, variables: Mapping[str, str]) -> str:
+    """Make matplotlib's file an element: no prolog, no metadata, no ids that repeat on the page, its colours."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening_tag(title), svg, count=1)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
+    for colour, variable in variables.items():
+        svg = svg.replace(colour, f"var(--{variable})")
     return svg
 
 

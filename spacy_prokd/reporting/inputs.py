@@ -33,7 +33,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path, command: str) -> list[dict[str, Any]]:
-    """Read what spacy-prokd.Logger.v1 wrote: a dict with step, scores and losses for each evaluation.
+    """Read what spacy-prokd.Logger.v1 wrote: a dict with step, epoch, scores and losses for each evaluation.
 
     path (Path): The JSON Lines file.
     command (str): The project command that writes it.
@@ -44,7 +44,7 @@ def read_log(path: Path, command: str) -> list[dict[str, Any]]:
     for number, line in enumerate(_read(path, command).splitlines(), start=1):
         try:
             evaluation = json.loads(line)
-            evaluations.append({key: evaluation[key] for key in ("step", "scores", "losses")})
+            evaluations.append({key: evaluation[key] for key in ("step", "epoch", "scores", "losses")})
         except (json.JSONDecodeError, KeyError, TypeError):
             raise _damaged(path, number, command) from None
     if not evaluations:

@@ -1,4 +1,4 @@
-"""The report: one HTML file with the scores, mistakes, words, learning curves and settings of a run."""
+"""The report: one HTML file with the scores, mistakes, words, curves and settings of a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template
-from markupsafe import Markup
 from spacy.tokens import Doc
 
 from ..files import atomic_file
 from ..mistakes import NONE, Confusion, count_alone, count_confusions
 from ..preferences import LABELS, Preference, compare_preferences
-from .charts import Series, line_chart
+from .curves import draw_labels, draw_learning, draw_reliability, read_label_facts, types_of
 from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
 from .sentences import show_disagreements, show_word, show_worst
 from .words import SIDE, group_points
@@ -27,9 +26,7 @@ SCORES = {
 }
 FEWEST_PLACES = 2  # of a word: what is said of it once is no preference
 MOST_WORDS = 20  # with other preferences; the rest are counted
-COLOURS = 8  # of entity types, in the template
-_SOURCE_DEV = "ents_f"
-_TITLES = {"relabelled": "Share of words whose pseudo-label is not the teacher’s"}  # not a loss
+HUES = (25, 275, 140, 215, 335, 50, 180, 0)  # of entity types
 
 
 def write_report(
@@ -71,7 +68,10 @@ def write_report(
     words = read_word_map(word_map)
     confusions = {role: count_confusions(each) for role, each in docs.items()}
     support = _support(scores.values())
-    looks = _looks(support, [*confusions.values(), *map(count_confusions, said.values())], words)
+    label_facts = read_label_facts(evaluations)
+    looks = _looks(
+        [*support, *types_of(label_facts)], [*confusions.values(), *map(count_confusions, said.values())], words
+    )
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=target_lang,
@@ -83,11 +83,13 @@ def write_report(
         run_names=_all_keys(run),
         settings=settings,
         setting_names=sorted(_all_keys(settings)),
-        charts=_charts(evaluations),
+        charts=draw_learning(evaluations),
+        label_charts=draw_labels(label_facts, looks),
         calibration_errors={
             role: each["calibration"]["ece"] for role, each in scores.items() if each.get("calibration")
         },
-        reliability=_draw_reliability(scores),
+        reliability=draw_reliability(scores),
+        hues=HUES,
         looks=looks,
         confusions=confusions,
         words=words,
@@ -124,7 +126,7 @@ def _looks(labels: Iterable[str], confusions: Iterable[Confusion], words: Mappin
     """The CSS class of each type that is on the page: its colour."""
     found = set(labels).union(*(pair for confusion in confusions for pair in confusion.types))
     found.update(point["tag"][2:] for point in (words or {}).get("words", ()))
-    return {label: f"type-{number % COLOURS}" for number, label in enumerate(sorted(found - {NONE}))}
+    return {label: f"type-{number % len(HUES)}" for number, label in enumerate(sorted(found - {NONE}))}
 
 
 def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
@@ -169,29 +171,3 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the result: the components with their objective and model, and how they were trained."""
     training = {key: value for key, value in config["training"].items() if key not in ("logger", "score_weights")}
     return {**dotted(config["components"]), **dotted(training, prefix="training.")}
-
-
-def _charts(evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, Markup]]:
-    """Source-dev F1 of all pipelines in one chart, then one for each pipeline and named loss."""
-    roles = list(evaluations)
-    f1 = [
-        Series(role, [e["step"] for e in log], [e["scores"].get(_SOURCE_DEV) for e in log], colour)
-        for colour, (role, log) in enumerate(evaluations.items())
-    ]
-    charts = {"Entity F1 on source dev": f1}
-    for colour, role in enumerate(roles):
-        log = evaluations[role]
-        for loss in dict.fromkeys(name for e in log for name in e["losses"]):
-            series = Series(role, [e["step"] for e in log], [e["losses"].get(loss) for e in log], colour)
-            charts[_TITLES.get(loss.rpartition(".")[2], f"Loss of the {role}: {loss}")] = [series]
-    return [(title, line_chart(title, series)) for title, series in charts.items()]
-
-
-def _draw_reliability(scores: Mapping[str, Mapping[str, Any]]) -> Markup | None:
-    """How many entities of a score are right; None where no pipeline gives scores."""
-    series = [
-        Series(role, [each["score"] for each in bins], [each["right"] for each in bins], colour)
-        for colour, (role, metrics) in enumerate(scores.items())
-        if (bins := (metrics.get("calibration") or {}).get("bins"))
-    ]
-    return line_chart("Share of entities that are right", series, "score", diagonal=True) if series else None

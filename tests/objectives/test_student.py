@@ -274,6 +274,15 @@ class TestStudent:
         assert losses[0] > 1.0
         assert losses[1] == 0.0
 
+    def test_an_epoch_says_what_its_labels_are_like(self, head):
+        output, soft = clusters()
+        wrong = soft.clone()
+        wrong[:3] = soft[:3].roll(1, dims=-1)  # a teacher that is wrong about one word of each class
+        summary = make_student(beta=0.9).start_epoch(head, LATER, one_pass(output, wrong))
+        assert summary.relabelled == pytest.approx(0.1) and 0.9 < summary.sureness < 1.0
+        assert (summary.invalid, summary.words) == (0.0, [1.0])
+        assert make_student().start_epoch(head, Progress(0, 4, 0.0), no_pass) is None
+
     def test_a_text_that_the_full_pass_did_not_see_is_an_error(self, head):
         output, soft = clusters()
         student = make_student()
