@@ -89,7 +89,7 @@ def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> No
         raise ProKDError("A project is a folder of its own. Name a new one, which is made here.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
-    check_languages(source_lang, target_lang)
+    check_languages(source_lang, [target_lang])
     for lang in (source_lang, target_lang):
         if not _LANGUAGE.fullmatch(lang):
             raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")

@@ -50,7 +50,7 @@ def test_a_project_has_all_that_it_needs(files, tmp_path):
     for name in ("teacher.cfg", "student.cfg"):
         assert (project / "configs" / name).read_bytes() == (ROOT / "configs" / name).read_bytes()
     assert report.source.splits["dev"].docs == 2
-    assert report.target.splits["train"].docs == 2
+    assert report.targets[0].splits["train"].docs == 2
 
 
 def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
@@ -83,7 +83,7 @@ def test_all_files_find_their_place(files, tmp_path):
 
 def test_a_dry_run_writes_nothing(files, tmp_path):
     before = snapshot(tmp_path)
-    assert make(tmp_path / "project", files, dry_run=True).target.splits["train"].docs == 2
+    assert make(tmp_path / "project", files, dry_run=True).targets[0].splits["train"].docs == 2
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "project").exists()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from ..tokenizer import blank
 from .contents import Contents
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
+from .joined import languages_of, mix
 from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
 
@@ -45,16 +46,19 @@ def convert_corpus(
     label_map: LabelMap | None = None,
     nlp: Language | None = None,
 ) -> ConvertReport:
-    """Convert the labelled source language and the unlabelled target language of a corpus folder.
+    """Convert the labelled source language and the unlabelled target language, or languages, of a corpus folder.
 
     Of the target, `train` is required and loses its labels; `dev` and `test` are optional and keep theirs for
     scoring, `labelled` for learning: it is written empty where there is none, so that a workflow can name it. Of the
     source, `train` is required; without a `dev`, every tenth text is held out. Nothing is written before everything
     has been read.
 
+    Of several target languages, `train` and `labelled` are mixed into one, in `<target_lang>`; beside it, in
+    `<target_lang>/<lang>`, is what there is of each.
+
     corpus_dir (Path): The folder with a folder for each language.
     source_lang (str): The folder of the source language.
-    target_lang (str): The folder of the target language.
+    target_lang (str): The folder of the target language, or several with a plus sign between them: `nl+sv`.
     output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
     label_map (LabelMap | None): Labels to rename (`{"LOCATION": "LOC"}`) or to drop (`{"MISC": None}`).
     nlp (Language | None): Whose tokenizer splits raw text; that of `tokenizer` if None.
@@ -62,32 +66,37 @@ def convert_corpus(
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
     _check_output(corpus_dir, output)
-    check_languages(source_lang, target_lang)
-    files = _find_both(corpus_dir, source_lang, target_lang)
-    languages = _read_both(files, label_map, nlp)
-    for language in languages:
-        _write_language(language, output)
-    return ConvertReport(*(language.report for language in languages))
+    check_languages(source_lang, languages_of(target_lang))
+    source, *targets = _read_all(_find_all(corpus_dir, source_lang, target_lang), label_map, nlp)
+    _write_language(source, output)
+    is_joint = len(targets) > 1
+    for target in targets:
+        _write_language(target, output / target_lang if is_joint else output)
+    if is_joint:
+        mixed = {split: mix([target.splits[split] for target in targets]) for split in ("train", FEW_SHOT)}
+        _write_files(output / target_lang, {f"{split}.spacy": docs.to_bytes() for split, docs in mixed.items()})
+    return ConvertReport(source.report, [target.report for target in targets])
 
 
-def check_languages(source_lang: str, target_lang: str) -> None:
-    """See that there are two.
+def check_languages(source_lang: str, target_langs: Sequence[str]) -> None:
+    """See that the source is no target.
 
-    RAISES (ProKDError): If both are the same.
+    RAISES (ProKDError): If it is one.
     """
-    if source_lang == target_lang:
+    if source_lang in target_langs:
         raise ProKDError(f"Source and target language are both '{source_lang}'. Name two languages.")
 
 
 def check_files(files: Mapping[str, Mapping[str, Path]], *, label_map: LabelMap | None = None) -> ConvertReport:
     """Read files as `convert_corpus` does, wherever they are, and write nothing.
 
-    files (Mapping[str, Mapping[str, Path]]): Of the source language and then of the target, the file of each split.
+    files (Mapping[str, Mapping[str, Path]]): Of the source language and then of each target, the file of each split.
     label_map (LabelMap | None): Labels to rename or (None) to drop.
     RETURNS (ConvertReport): What is in them.
     RAISES (ProKDError): If one is malformed, or the source has no labels.
     """
-    return ConvertReport(*(language.report for language in _read_both(files, label_map, None)))
+    source, *targets = _read_all(files, label_map, None)
+    return ConvertReport(source.report, [target.report for target in targets])
 
 
 def convert_language(
@@ -129,7 +138,7 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
         language first.
     RAISES (ProKDError): If a language or a required split is missing, with what there is instead.
     """
-    files = _find_both(corpus_dir, source_lang, target_lang)
+    files = _find_all(corpus_dir, source_lang, target_lang)
     found = {
         path.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for of_language in files.values()
@@ -145,16 +154,20 @@ def _check_output(corpus_dir: Path, output: Path) -> None:
         raise ProKDError(f"Corpus and output are the same folder, {output}. Choose another folder for the output.")
 
 
-def _read_both(
+def _read_all(
     files: Mapping[str, Mapping[str, Path]], label_map: LabelMap | None, nlp: Language | None
-) -> tuple[_Language, _Language]:
+) -> list[_Language]:
+    """The source and then each target."""
     nlp = blank() if nlp is None else nlp
-    (source_lang, source_files), (target_lang, target_files) = files.items()
-    source = _read_language(source_lang, source_files, False, label_map, None, nlp)
-    known_labels = source.report.splits["train"].entities
-    target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp)
-    target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(source.texts["train"])
-    return source, target
+    (source_lang, source_files), *of_targets = files.items()
+    languages = [_read_language(source_lang, source_files, False, label_map, None, nlp)]
+    known_labels = languages[0].report.splits["train"].entities
+    for target_lang, target_files in of_targets:
+        target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp)
+        for other in languages:
+            target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(other.texts["train"])
+        languages.append(target)
+    return languages
 
 
 def _read_language(
@@ -221,10 +234,10 @@ def _hold_out(path: Path, contents: Contents) -> tuple[Contents, Contents]:
     return Contents(rest, [*contents.warnings, note]), Contents(held_out)
 
 
-def _find_both(corpus_dir: Path, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
+def _find_all(corpus_dir: Path, source_lang: str, target_lang: str) -> dict[str, dict[str, Path]]:
     return {
         source_lang: _find_files(corpus_dir, source_lang, False),
-        target_lang: _find_files(corpus_dir, target_lang, True),
+        **{lang: _find_files(corpus_dir, lang, True) for lang in languages_of(target_lang)},
     }
 
 

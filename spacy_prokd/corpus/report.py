@@ -62,13 +62,13 @@ class LanguageReport:
 
 @dataclass
 class ConvertReport:
-    """The counts of both languages."""
+    """The counts of the source and of each target language."""
 
     source: LanguageReport
-    target: LanguageReport
+    targets: list[LanguageReport]
 
     def __rich__(self) -> RenderableType:
-        return _render([self.source, self.target])
+        return _render([self.source, *self.targets])
 
 
 def _render(languages: list[LanguageReport]) -> RenderableType:

@@ -101,13 +101,13 @@ def test_the_labels_of_the_targets_train_never_survive(corpus, tmp_path):
             assert not doc.has_annotation("ENT_IOB")
             assert not (doc.ents or doc.user_data or doc.spans or doc.cats or doc.has_annotation("LEMMA"))
         assert "ORG" not in DocBin().from_disk(path).strings
-        assert report.target.splits["train"].entities == {}
+        assert report.targets[0].splits["train"].entities == {}
         (corpus / "de" / name).unlink()
 
 
 def test_wrong_tags_in_the_targets_train_do_not_matter(corpus, tmp_path):
     (corpus / "de/train.tsv").write_text("Otto\tX-PER\n", encoding="utf8")
-    assert convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["train"].docs == 1
+    assert convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["train"].docs == 1
 
 
 def test_without_a_dev_file_every_tenth_text_of_the_source_is_held_out(corpus, tmp_path):
@@ -127,12 +127,12 @@ def test_without_a_dev_file_every_tenth_text_of_the_source_is_held_out(corpus, t
     console.print(report)
     assert "en/train.tsv (dev)" in console.export_text()
     # of the target, nothing is
-    assert list(report.target.splits) == ["train"]
+    assert list(report.targets[0].splits) == ["train"]
 
 
 def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus, tmp_path):
     (corpus / "de/train.tsv").write_text("Анна\tO\n\n" + EN + "\n" + DE, encoding="utf8")
-    target = convert_corpus(corpus, "en", "de", tmp_path / "out").target
+    target = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0]
     script, few, overlap = target.splits["train"].warnings
     assert few == "has only 5 texts: a few thousand are worth having."
     assert "script CYRILLIC" in script and "first de/train.tsv:1)" in script
@@ -201,7 +201,7 @@ def test_label_map_renames_and_drops(corpus, tmp_path):
     assert entities(tmp_path / "out/en/train.spacy") == [[("Bonn", "PLACE")], []]
     assert entities(tmp_path / "out/en/dev.spacy") == [[("Bonn", "PLACE")]]
     assert entities(tmp_path / "out/de/dev.spacy") == [[], [("Bonn", "PLACE")]]
-    assert report.target.splits["dev"].entities == {"PLACE": 1}
+    assert report.targets[0].splits["dev"].entities == {"PLACE": 1}
 
 
 @pytest.mark.parametrize("mapped", ["", "O", 3])
@@ -214,7 +214,7 @@ def test_labels_that_the_training_data_lacks_are_warned_about(corpus, tmp_path):
     (corpus / "de/dev.tsv").write_text("Otto\tB-PERSON\nBonn\tB-LOC\n", encoding="utf8")
     (corpus / "en/dev.tsv").write_text("Otto\tB-MISC\n", encoding="utf8")
     report = convert_corpus(corpus, "en", "de", tmp_path / "out")
-    assert "no training data has: PERSON." in report.target.splits["dev"].warnings[0]
+    assert "no training data has: PERSON." in report.targets[0].splits["dev"].warnings[0]
     assert "no training data has: MISC." in report.source.splits["dev"].warnings[0]
 
 
@@ -230,7 +230,7 @@ def test_texts_without_spans_in_an_annotated_file(corpus, tmp_path):
 
 def test_a_target_test_set_without_labels_is_warned_about(corpus, tmp_path):
     (corpus / "de/test.txt").write_text("Otto ruft.\n", encoding="utf8")
-    report = convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["test"]
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["test"]
     assert report.warnings == ["has no entities: nothing can be scored on it or learned from it."]
     assert not load(tmp_path / "out/de/test.spacy")[0].has_annotation("ENT_IOB")
 

@@ -35,7 +35,7 @@ def test_labelled_texts_keep_their_labels_and_train_does_not(corpus, tmp_path):
     report = convert_corpus(corpus, "en", "de", tmp_path / "out")
     assert entities(tmp_path / "out/de/labelled.spacy") == [[("Ute", "PER"), ("Ulm", "LOC")]]
     assert entities(tmp_path / "out/de/train.spacy") == [[], []]
-    assert report.target.splits["labelled"].entities == {"LOC": 1, "PER": 1}
+    assert report.targets[0].splits["labelled"].entities == {"LOC": 1, "PER": 1}
     assert "de/labelled.jsonl" in {
         Path(name).relative_to(corpus).as_posix() for name in list_corpus(corpus, "en", "de", tmp_path / "files.json")
     }
@@ -59,14 +59,14 @@ def test_a_file_of_that_name_in_the_source_is_not_read(corpus, tmp_path):
 
 def test_what_is_learned_from_must_not_be_scored_on(corpus, tmp_path):
     (corpus / "de" / "labelled.tsv").write_text(DE)
-    (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits["labelled"].warnings
+    (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["labelled"].warnings
     assert warning == "2 of 2 texts are in de/dev.tsv too, word for word."
 
 
 def test_a_label_that_the_source_has_not_is_told_and_known_from_then_on(corpus, tmp_path):
     (corpus / "de" / "labelled.tsv").write_text("Duden\tB-MISC\n")
     (corpus / "de" / "test.tsv").write_text("Faust\tB-MISC\nBuch\tB-WORK\n")
-    report = convert_corpus(corpus, "en", "de", tmp_path / "out").target.splits
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits
     assert report["labelled"].warnings == [
         "has labels that the source has not: MISC. These few texts alone teach them."
     ]

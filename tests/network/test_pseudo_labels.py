@@ -105,3 +105,11 @@ def test_texts_are_found_again_in_any_order():
     for unknown in (4, 9):
         with pytest.raises(KeyError, match=str(unknown)):
             texts.of(np.array([5, unknown], dtype=np.uint64))
+
+
+def test_a_text_that_is_there_twice_has_its_labels_each_time():
+    """As one of two languages' corpora may be."""
+    labels: Tensor = torch.tensor([1, 2, 3, 1, 2], dtype=torch.int16)
+    texts = LabelledTexts(np.array([7, 3, 7], dtype=np.uint64), [2, 1, 2], labels, labels > 1)
+    found, counts = texts.of(np.array([7, 3, 7], dtype=np.uint64))
+    assert (found.tolist(), counts.tolist()) == ([1, 2, 3, 1, 2], [False, True, True, False, True])
