@@ -192,9 +192,9 @@ def evaluate(
     if word_map is not None and not data.is_dir():
         raise ProKDError(f"--word-map reads both languages, but {data} is no folder of a converted corpus.")
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
-    scored = choose_data(data, source_lang, target_lang) if data.is_dir() else data
+    scored = choose_data(data, source_lang, target_lang) if data.is_dir() else [data]
     if data.is_dir():
-        typer.echo(f"Scored on {scored}")
+        typer.echo(f"Scored on {', '.join(map(str, scored))}")
     metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)

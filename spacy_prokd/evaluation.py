@@ -7,7 +7,8 @@ import platform
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from .calibration import calibration, collect_scores
+from .corpus.joined import folders_of
 from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
@@ -35,7 +37,7 @@ _TOLERANCE = 1e-6
 
 def evaluate(
     pipeline_path: str | Path,
-    data_path: Path,
+    data: Path | Sequence[Path],
     output_path: Path,
     tagged_path: Path | None = None,
     prototypes_path: Path | None = None,
@@ -43,7 +45,8 @@ def evaluate(
     """Score a saved pipeline on a .spacy file, with the file's own words, and write the metrics.
 
     pipeline_path (str | Path): A saved pipeline's folder, or the name of an installed one.
-    data_path (Path): A .spacy file of labelled documents. Documents without labels are not scored.
+    data (Path | Sequence[Path]): A .spacy file of labelled documents, or one of each of several languages. Documents
+        without labels are not scored.
     output_path (Path): The JSON file to write; it appears whole or not at all.
     tagged_path (Path | None): A .spacy file to write, too: the documents as the pipeline tagged them, with the
         labels as the span group "gold".
@@ -52,47 +55,43 @@ def evaluate(
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
         (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
-        `entities` of the data; `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`,
+        `entities` of the data; of several files `parts`, such scores of each by its language and split;
+        `labels_only_in_data` and `labels_only_in_pipeline`; `encoder`,
         `labelled_target_texts` that were learned from, `seed`, `versions`; `seconds` that tagging took and
         `words_per_second`. Scores are 0 to 1.
     RAISES (ProKDError): If pipeline or data cannot be read, there is nothing to score, or spaCy and seqeval
         do not agree.
     """
     nlp = load_pipeline(pipeline_path)
-    references = _read_labelled(nlp, data_path)
+    paths = [data] if isinstance(data, Path) else data
+    files, names = ", ".join(map(str, paths)), [f"{path.parent.name} {path.stem}" for path in paths]
+    parts = [_read_labelled(nlp, path) for path in paths]
+    references = [doc for docs in parts for doc in docs]
     examples, seconds = _tag(nlp, references)
-    scores = score_entities(examples)
+    scores = _score(examples)
     seqeval_f = get_seqeval_f(examples)
     if abs(scores["ents_f"] - seqeval_f) > _TOLERANCE:
         raise ProKDError(
-            f"{data_path}: spaCy's F1 is {scores['ents_f']:.6f}, seqeval's {seqeval_f:.6f}. Both count exact "
+            f"{files}: spaCy's F1 is {scores['ents_f']:.6f}, seqeval's {seqeval_f:.6f}. Both count exact "
             f"spans, so one of them is wrong: please report this with the versions of both."
         )
-    support = Counter(ent.label_ for doc in references for ent in doc.ents)
-    n_words = sum(map(len, references))
     about = nlp.meta.get("spacy_prokd", {})
     metrics = {
-        "ents_p": scores["ents_p"],
-        "ents_r": scores["ents_r"],
-        "ents_f": scores["ents_f"],
-        "ents_per_type": {
-            label: {**prf, "support": support[label]} for label, prf in sorted(scores["ents_per_type"].items())
-        },
-        "token_f": scores["token_f"],
+        **scores,
         "seqeval_f": seqeval_f,
         "calibration": calibration(*collect_scores(examples)),
-        "data": f"{data_path.parent.name} {data_path.stem}",
-        "sentences": len(references),
-        "words": n_words,
-        "entities": support.total(),
-        **_compare_labels(nlp, set(support), data_path),
+        "data": ", ".join(names),
+        **_compare_labels(nlp, examples, files),
         "encoder": about.get("encoder", "unknown"),
         "labelled_target_texts": about.get("labelled_target_texts", 0),
         "seed": nlp.config.interpolate()["training"]["seed"],
         "versions": {"python": platform.python_version(), **{name: find_version(name) for name in _PACKAGES}},
         "seconds": round(seconds, 3),
-        "words_per_second": round(n_words / seconds),
+        "words_per_second": round(scores["words"] / seconds),
     }
+    if len(paths) > 1:
+        rest = iter(examples)
+        metrics["parts"] = {name: _score(list(islice(rest, len(docs)))) for name, docs in zip(names, parts)}
     if tagged_path is not None:
         _save_tagged(tagged_path, examples)
     if prototypes_path is not None:
@@ -102,19 +101,21 @@ def evaluate(
     return metrics
 
 
-def choose_data(corpus: Path, source_lang: str, target_lang: str) -> Path:
-    """Choose what to score on: the target's test or dev split, else the source's dev.
+def choose_data(corpus: Path, source_lang: str, target_lang: str) -> list[Path]:
+    """Choose what to score on: the target's test or dev split, of each of its languages; else the source's dev.
 
     Who has plain target text alone still wants to know that training went well; the metrics say what was scored.
 
     corpus (Path): The folder of a converted corpus, with a folder for each language.
-    RETURNS (Path): A .spacy file.
+    target_lang (str): The target, such as `nl` or `nl+sv`.
+    RETURNS (list[Path]): .spacy files, of different languages.
     RAISES (ProKDError): If there is none.
     """
-    candidates = [(target_lang, "test"), (target_lang, "dev"), (source_lang, "dev")]
-    for lang, split in candidates:
-        if (path := corpus / lang / f"{split}.spacy").is_file():
-            return path
+    splits = [[folder / f"{split}.spacy" for split in ("test", "dev")] for folder in folders_of(corpus / target_lang)]
+    for candidates in (splits, [[corpus / source_lang / "dev.spacy"]]):
+        found = [next(filter(Path.is_file, of_language), None) for of_language in candidates]
+        if any(found):
+            return [path for path in found if path is not None]
     raise ProKDError(f"{corpus} has nothing to score on: run `spacy-prokd convert` first.")
 
 
@@ -214,16 +215,34 @@ def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:
     return examples, seconds
 
 
-def _compare_labels(nlp: Language, in_data: set[str], path: Path) -> dict[str, list[str]]:
+def _score(examples: Sequence[Example]) -> dict[str, Any]:
+    """Scores of all entities and of each label, and how much there is of what was scored."""
+    scores = score_entities(examples)
+    support = Counter(ent.label_ for example in examples for ent in example.reference.ents)
+    return {
+        "ents_p": scores["ents_p"],
+        "ents_r": scores["ents_r"],
+        "ents_f": scores["ents_f"],
+        "ents_per_type": {
+            label: {**prf, "support": support[label]} for label, prf in sorted(scores["ents_per_type"].items())
+        },
+        "token_f": scores["token_f"],
+        "sentences": len(examples),
+        "words": sum(len(example.reference) for example in examples),
+        "entities": support.total(),
+    }
+
+
+def _compare_labels(nlp: Language, examples: Sequence[Example], files: str) -> dict[str, list[str]]:
     """Labels that only one side knows: no entity of these can be right."""
-    in_pipeline = entity_labels(nlp)
+    in_data, in_pipeline = {ent.label_ for example in examples for ent in example.reference.ents}, entity_labels(nlp)
     found = {
         "labels_only_in_data": sorted(in_data - in_pipeline),
         "labels_only_in_pipeline": sorted(in_pipeline - in_data),
     }
     if any(found.values()):
         warnings.warn(
-            f"{path} and the pipeline do not have the same labels. Only in the data: "
+            f"{files} and the pipeline do not have the same labels. Only in the data: "
             f"{found['labels_only_in_data']}; only in the pipeline: {found['labels_only_in_pipeline']}. They count "
             f"as errors; `corpus_labels` of `convert` renames or drops labels.",
             stacklevel=3,

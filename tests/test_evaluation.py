@@ -21,7 +21,7 @@ from spacy.vocab import Vocab
 
 from spacy_prokd import evaluation
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.evaluation import compare, evaluate, get_seqeval_f
+from spacy_prokd.evaluation import choose_data, compare, evaluate, get_seqeval_f
 from spacy_prokd.scoring import score_entities
 
 VOCAB = Vocab()
@@ -118,6 +118,33 @@ def test_labels_of_one_side_are_named(pipeline: Path, tmp_path: Path) -> None:
         metrics = evaluate(pipeline, data, tmp_path / "student.json")
     assert (metrics["labels_only_in_data"], metrics["labels_only_in_pipeline"]) == (["MISC"], ["LOC"])
     assert metrics["ents_per_type"]["MISC"] == {"p": 0.0, "r": 0.0, "f": 0.0, "support": 1}
+
+
+def test_of_several_files_each_has_scores_of_its_own(pipeline: Path, tmp_path: Path) -> None:
+    for lang in ("de", "nl"):
+        (tmp_path / "corpus" / "de+nl" / lang).mkdir(parents=True)
+    save_docs(tmp_path / "corpus/de+nl/de/dev.spacy", GOLD[:1])
+    save_docs(tmp_path / "corpus/de+nl/nl/test.spacy", GOLD[1:])
+    data = choose_data(tmp_path / "corpus", "en", "de+nl")
+    metrics = evaluate(pipeline, data, tmp_path / "student.json")
+    assert metrics["data"] == "de dev, nl test"
+    assert (metrics["sentences"], metrics["ents_f"]) == (4, pytest.approx(2 / 3))
+    assert {name: (part["sentences"], part["ents_f"]) for name, part in metrics["parts"].items()} == {
+        "de dev": (1, 1.0),
+        "nl test": (3, 0.0),
+    }
+
+
+def test_what_is_scored_is_the_targets_or_else_the_sources(tmp_path: Path) -> None:
+    for name in ("en/dev", "de/train", "de+nl/de/train", "de+nl/nl/train"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save_docs(tmp_path / f"{name}.spacy", GOLD)
+    for target in ("de", "de+nl"):
+        assert choose_data(tmp_path, "en", target) == [tmp_path / "en/dev.spacy"]
+    save_docs(tmp_path / "de+nl/nl/dev.spacy", GOLD)
+    assert choose_data(tmp_path, "en", "de+nl") == [tmp_path / "de+nl/nl/dev.spacy"]
+    with pytest.raises(ProKDError, match="has nothing to score on"):
+        choose_data(tmp_path, "sv", "de")
 
 
 def test_documents_without_labels_are_counted_out(pipeline: Path, tmp_path: Path) -> None:
