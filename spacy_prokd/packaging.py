@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +22,7 @@ from srsly.msgpack.exceptions import UnpackException
 from thinc.api import Config
 
 from . import __version__, bundled_encoder
+from .corpus.joined import describe_target, folders_of
 from .errors import ProKDError
 from .files import atomic_file, atomic_folder
 from .reporting import render_model_card
@@ -138,7 +139,8 @@ def _describe(
         **meta,
         "name": name,
         "version": version,
-        "description": f"Named entities in {target.name}, learned from labels in {source.name} by spacy-prokd.",
+        "description": f"Named entities in {describe_target(target.name)}, "
+        f"learned from labels in {source.name} by spacy-prokd.",
         "requirements": [f"spacy-prokd{get_minor_version_range(__version__)}"],
         "performance": {key: value for key, value in scores["student"].items() if key.startswith(("ents_", "token_"))},
         "spacy_prokd": {
@@ -147,19 +149,21 @@ def _describe(
             "encoder_licence": bundled_encoder.LICENCE_NOTE if is_bundled else "Its own licence applies.",
             "source_lang": source.name,
             "target_lang": target.name,
-            "sentences": {**_count_sentences(source), **_count_sentences(target)},
+            "sentences": _count_sentences([source, *folders_of(target)]),
             "scores": scores,
         },
     }
 
 
-def _count_sentences(corpus: Path) -> dict[str, int]:
-    """Sentences of each split, from the report of `convert` if it is there."""
-    report = corpus / "convert.json"
-    if not report.is_file():
-        return {}
-    splits = srsly.read_json(report)["splits"]
-    return {f"{corpus.name} {split}": counts["docs"] for split, counts in splits.items()}
+def _count_sentences(corpora: Sequence[Path]) -> dict[str, int]:
+    """Sentences of each language's splits, from the report of `convert` if it is there."""
+    reports = {corpus.name: corpus / "convert.json" for corpus in corpora}
+    return {
+        f"{lang} {split}": counts["docs"]
+        for lang, report in reports.items()
+        if report.is_file()
+        for split, counts in srsly.read_json(report)["splits"].items()
+    }
 
 
 def _describe_stage(folder: Path, meta: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import srsly
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCardData, hf_hub_url
 from huggingface_hub.utils import validate_repo_id
 
+from .corpus.joined import languages_of
 from .errors import ProKDError
 
 
@@ -112,7 +113,7 @@ def _describe(name: str, meta: Mapping[str, Any]) -> str:
         for metric, key in (("precision", "ents_p"), ("recall", "ents_r"), ("f1", "ents_f"))
     ]
     return ModelCardData(
-        language=notes["target_lang"],
+        language=languages_of(notes["target_lang"]),
         license=meta.get("license") or None,
         library_name="spacy",
         tags=["spacy", "token-classification", "spacy-prokd"],

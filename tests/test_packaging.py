@@ -156,6 +156,25 @@ def test_the_readme_is_a_model_card(run, wheel):
     assert "pieces" not in card
 
 
+def test_a_package_of_two_languages_names_both(run, tmp_path):
+    both = tmp_path / "corpus" / "de+nl"
+    for lang in ("de", "nl"):
+        (both / lang).mkdir(parents=True)
+        srsly.write_json(both / lang / "convert.json", {"splits": {"train": {"docs": len(lang) * 400}}})
+    for role in run["metrics"]:
+        parts = {f"{lang} test": {**SCORES, "ents_f": f} for lang, f in {"de": 0.5, "nl": 0.25}.items()}
+        srsly.write_json(tmp_path / f"{role}.json", {**SCORES, "data": "de test, nl test", "parts": parts})
+    metrics = {role: tmp_path / f"{role}.json" for role in run["metrics"]}
+    package(**{**run, "output": tmp_path / "packages", "name": "prokd_de_nl", "target": both, "metrics": metrics})
+    folder = tmp_path / "packages" / "xx_prokd_de_nl-0.2.0"
+    meta, card = srsly.read_json(folder / "meta.json"), (folder / "README.md").read_text(encoding="utf8")
+    assert meta["description"].startswith("Named entities in de and nl,")
+    assert meta["spacy_prokd"]["sentences"] == {"en train": 640, "de train": 800, "nl train": 800}
+    assert "named entities in **de and nl** text" in card
+    rows = ["| entity F1 on | teacher | student |", "|---|---:|---:|", "| de test | 50.0 | 50.0 |"]
+    assert "\n".join([*rows, "| nl test | 25.0 | 25.0 |", "", "## How"]) in card
+
+
 def test_variables_and_paths_leave_the_config_and_hub_names_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("assets/encoder").mkdir(parents=True)

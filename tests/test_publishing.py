@@ -84,7 +84,7 @@ def test_the_card_has_what_the_hub_searches_and_an_address_to_install_from(packa
     assert upload.wheel_url == f"https://huggingface.co/me/nl/resolve/main/{WHEEL}"
     data = card.data
     assert data.tags == ["spacy", "token-classification", "spacy-prokd"] and data.library_name == "spacy"
-    assert (data.language, data.pipeline_tag, data.license) == ("nl", "token-classification", None)
+    assert (data.language, data.pipeline_tag, data.license) == (["nl"], "token-classification", None)
     assert [(r.metric_type, r.metric_value, r.dataset_name) for r in data.eval_results] == [
         ("precision", 0.7, "nl test"),
         ("recall", 0.6, "nl test"),

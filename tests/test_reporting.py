@@ -113,6 +113,17 @@ def test_the_page_has_scores_curves_and_settings(run):
     assert "spacy-prokd.Logger.v1" not in page
 
 
+def test_of_several_languages_each_has_its_f1(run):
+    for path in run["metrics"].values():
+        metrics = json.loads(path.read_text())
+        parts = {"de test": {"ents_f": 0.512, "entities": 12}, "nl test": {"ents_f": 0.437, "entities": 9}}
+        path.write_text(json.dumps({**metrics, "parts": parts}))
+    page = write_report(**{**run, "target_lang": "de+nl"}).read_text(encoding="utf8")
+    assert "Named entities from en to de and nl</h1>" in page
+    assert re.search(r"nl test <span class=\"muted\">\(9\)</span></th><td>\s*<span.*?43\.7", page)
+    assert "parts" not in page
+
+
 def test_the_page_says_what_a_score_is_worth_where_there_are_scores(run):
     page = write_report(**run).read_text(encoding="utf8")
     assert "6.2 points for the teacher, 6.2 points for the student." in " ".join(page.split())

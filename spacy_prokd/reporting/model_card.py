@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from ..corpus.joined import describe_target
+
 
 def render_model_card(meta: Mapping[str, Any]) -> str:
     """Write a pipeline's model card from its meta.
@@ -17,6 +19,5 @@ def render_model_card(meta: Mapping[str, Any]) -> str:
     templates = Environment(loader=PackageLoader("spacy_prokd.reporting"), trim_blocks=True, keep_trailing_newline=True)
     name = f"{meta['lang']}_{meta['name']}"
     template = templates.get_template("model_card.md")
-    return template.render(
-        package=name, version=meta["version"], pipeline=meta["pipeline"], **meta["spacy_prokd"]
-    ).lstrip()
+    facts = {**meta["spacy_prokd"], "target_lang": describe_target(meta["spacy_prokd"]["target_lang"])}
+    return template.render(package=name, version=meta["version"], pipeline=meta["pipeline"], **facts).lstrip()

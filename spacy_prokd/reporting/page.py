@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Template
 from spacy.tokens import Doc
 
+from ..corpus.joined import describe_target
 from ..files import atomic_file
 from ..mistakes import NONE, Confusion, count_alone, count_confusions
 from ..preferences import LABELS, Preference, compare_preferences
@@ -74,7 +75,7 @@ def write_report(
     )
     html = _template("report.html").render(
         source_lang=source_lang,
-        target_lang=target_lang,
+        target_lang=describe_target(target_lang),
         roles=list(scores),
         scores=scores,
         score_names={key: name for key, name in SCORES.items() if any(key in each for each in scores.values())},
@@ -162,7 +163,7 @@ def _run_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
     facts = {
         key: value
         for key, value in metrics.items()
-        if not key.startswith(("ents_", "token_", "seqeval", "calibration"))
+        if not key.startswith(("ents_", "token_", "seqeval", "calibration", "parts"))
     }
     return dotted(facts)
 
