@@ -297,7 +297,10 @@ def report(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def targets(
-    languages: Annotated[list[str], typer.Argument(help="Languages without labels, and then --vars.NAME VALUE of all")],
+    languages: Annotated[
+        list[str],
+        typer.Argument(help="Languages without labels; nl+sv is one pipeline for both. Then --vars.NAME VALUE of all"),
+    ],
     project: Annotated[Path, typer.Option(help="Folder with project.yml")] = Path("."),
 ) -> None:
     """Run a project for several target languages: a teacher for all, a student and a package for each."""

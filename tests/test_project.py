@@ -12,6 +12,7 @@ import pytest
 import spacy
 import srsly
 from conftest import LABELS, SOURCE, TARGET, read_tagged
+from spacy.tokens import DocBin
 from weasel.cli.run import check_rerun, project_run
 from weasel.util import load_project_config
 
@@ -211,6 +212,24 @@ def test_another_target_writes_elsewhere_and_takes_the_first_ones_teacher(projec
     assert all(path.exists() for path in made.values())
     assert "training/de/teacher/model-last" in made and not (project.root / "training" / "es" / "teacher").exists()
     assert project.state() == before, "the teacher and all else of the first target stay as they are"
+    (project.root / "project.lock").write_bytes(lock)
+
+
+def test_two_targets_together_are_one_student_scored_on_each(project):
+    lock = (project.root / "project.lock").read_bytes()
+    both = {"target_lang": "de+es", "teacher": "de", "package_name": "prokd_de_es"}
+    project.run("another", **both)
+    made = project.outputs(**both)
+    assert all(path.exists() for path in made.values()) and not (project.root / "training/de+es/teacher").exists()
+    assert {"training/de/teacher/model-last", "packages/xx_prokd_de_es-0.1.0"} <= set(made)
+    metrics = json.loads((project.root / "metrics/de+es/student.json").read_text(encoding="utf8"))
+    assert {name: part["sentences"] for name, part in metrics["parts"].items()} == {"de test": 4, "es test": 4}
+    soft = DocBin().from_disk(project.root / "training/de+es/soft/00000.spacy")
+    texts = [doc.text.strip() for doc in soft.get_docs(spacy.blank("xx").vocab)]
+    assert texts == [text for text in TARGET for _lang in ("de", "es")], "each text is there twice"
+    test = project.root / "corpus/de+es/de+es/es/test.spacy"
+    test.write_bytes(test.read_bytes() + b"\n")
+    assert "evaluate" in project.due(**both), "a change of what is scored counts"
     (project.root / "project.lock").write_bytes(lock)
 
 

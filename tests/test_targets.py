@@ -56,6 +56,25 @@ def test_the_first_target_trains_the_teacher_of_all(project, runs):
     ]
 
 
+def test_languages_together_are_one_target_with_a_row_for_each(project, runs):
+    parts = {lang: {"ents_f": f1, "entities": 10} for lang, f1 in {"de test": 0.5, "nl test": 0.25}.items()}
+    (project / "metrics" / "de+nl").mkdir()
+    for role in ("teacher", "student"):
+        metrics = {"ents_f": 0.4, "data": "de test, nl test", "entities": 20, "parts": parts}
+        (project / "metrics" / "de+nl" / f"{role}.json").write_text(json.dumps(metrics), encoding="utf8")
+    table = train_targets(project, ["de", "de+nl"])
+    assert runs[1][2:] == [
+        *("--vars.target_lang", "de+nl", "--vars.teacher", "de"),
+        *("--vars.package_name", "prokd_de_nl"),
+    ]
+    assert [list(column.cells) for column in table.columns[:4]] == [
+        ["de", "de+nl", "de+nl"],
+        ["de test", "de test", "nl test"],
+        ["1,295", "10", "10"],
+        ["70.00", "50.00", "25.00"],
+    ]
+
+
 def test_a_run_that_fails_ends_it_and_says_what_is_done(project, runs):
     with pytest.raises(ProKDError, match="'xx' failed.* done: de"):
         train_targets(project, ["de", "xx", "nl"])
