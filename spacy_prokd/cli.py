@@ -72,25 +72,30 @@ def init(
     source: Annotated[
         Path, typer.Option(help="Labelled texts: .jsonl, .tsv, .conll, ..., or hf://datasets/OWNER/NAME/CONFIG/SPLIT")
     ],
-    target: Annotated[Path, typer.Option(help="Texts of the target language (.txt or any other)")],
-    target_lang: Annotated[str, typer.Option(help="Language without labels, e.g. nl")],
+    target: Annotated[
+        list[Path], typer.Option(help="Texts of the target language (.txt or any other); again for another language")
+    ],
+    target_lang: Annotated[list[str], typer.Option(help="Language without labels, e.g. nl; one for each --target")],
     source_lang: SourceLang = "en",
     source_dev: Annotated[Optional[Path], typer.Option(help="More labelled texts; else a tenth is held out")] = None,
-    target_test: Annotated[Optional[Path], typer.Option(help="Labelled texts of the target, only to score")] = None,
-    target_labelled: Annotated[Optional[Path], typer.Option(help="A few labelled ones, if any, to learn from")] = None,
+    target_test: Annotated[
+        Optional[list[Path]], typer.Option(help="Labelled texts of the target, only to score")
+    ] = None,
+    target_labelled: Annotated[
+        Optional[list[Path]], typer.Option(help="A few labelled ones, if any, to learn from")
+    ] = None,
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
 ) -> None:
     """Make a project from your own files, or data sets of the hub: checked, copied, and ready to run."""
     from rich.console import Console
 
-    from .project import Files, make_project
+    from .project import Files, make_project, pair_targets
 
     report = make_project(
         project,
-        Files(source, target, source_dev, target_test, target_labelled),
-        source_lang=source_lang,
-        target_lang=target_lang,
+        Files(source_lang, source, source_dev),
+        pair_targets(target_lang, target, target_test or [], target_labelled or []),
         label_map=_parse_label_map(labels),
         dry_run=dry_run,
     )
@@ -99,7 +104,12 @@ def init(
         typer.echo("Nothing was written. Without --dry-run, the project is made.")
     else:
         typer.echo(f"\nThe project is in {project}. Now train, score and package:\n\n  cd {project}")
-        typer.echo("  python -m spacy project run all")
+        if len(target_lang) == 1:
+            typer.echo("  python -m spacy project run all")
+        else:
+            typer.echo(f"  python -m spacy_prokd targets {' '.join(target_lang)}")
+            typer.echo("\nor, for one pipeline that knows all of them,\n")
+            typer.echo(f"  python -m spacy_prokd targets {'+'.join(target_lang)}")
 
 
 @app.command()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import srsly
 
-from .corpus.convert import check_files, check_languages
+from .corpus.convert import FEW_SHOT, SPLITS, check_files, check_languages
 from .corpus.docs import LabelMap
 from .corpus.formats import check_format
 from .corpus.hub import fetch, is_on_hub
+from .corpus.joined import check_twice
 from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
+from .targets import name_package
 
 CONFIGS = ("teacher.cfg", "student.cfg")
 IGNORED = "/encoders/\n/corpus/\n/training/\n/metrics/\n/packages/\n/reports/\n/project.lock\n"
@@ -24,55 +27,68 @@ _LANGUAGE = re.compile(r"[a-z]{2,8}(-[A-Za-z0-9]{2,8})*")
 
 
 class Files(NamedTuple):
-    """What a user has: labelled files of the source, plain text of the target, perhaps labels to score by, and a few
-    to learn from. Each is a file or a data set of the Hugging Face hub, see `corpus.hub`."""
+    """What a user has of a language: labelled texts of the source, plain ones of a target, perhaps labels to see by how
+    training goes (`dev`, of the source), to score by and a few to learn from (`test` and `labelled`, of a target). Each
+    is a file or a data set of the Hugging Face hub, see `corpus.hub`."""
 
-    source: Path
-    target: Path
-    source_dev: Path | None = None
-    target_test: Path | None = None
-    target_labelled: Path | None = None
+    lang: str
+    train: Path
+    dev: Path | None = None
+    test: Path | None = None
+    labelled: Path | None = None
 
-    def by_language(self, source_lang: str, target_lang: str, downloads: Path) -> dict[str, dict[str, Path]]:
+    @property
+    def by_split(self) -> dict[str, Path]:
+        """Those that there are."""
+        return {split: path for split in (*SPLITS, FEW_SHOT) if (path := getattr(self, split)) is not None}
+
+    def fetch(self, downloads: Path) -> dict[str, Path]:
         """The file of each split; those of the hub are written to the folder `downloads`."""
-        placed = {
-            source_lang: {"train": self.source, "dev": self.source_dev},
-            target_lang: {"train": self.target, "test": self.target_test, "labelled": self.target_labelled},
-        }
         return {
-            lang: {
-                split: fetch(path, split, downloads) if is_on_hub(path) else path
-                for split, path in of_language.items()
-                if path is not None
-            }
-            for lang, of_language in placed.items()
+            split: fetch(path, split, downloads) if is_on_hub(path) else path for split, path in self.by_split.items()
         }
+
+
+def pair_targets(
+    langs: Sequence[str], train: Sequence[Path], test: Sequence[Path], labelled: Sequence[Path]
+) -> list[Files]:
+    """Put together what was given for each target: the first file of each kind is the first language's, and so on.
+
+    langs (Sequence[str]): Codes of the languages.
+    train, test, labelled (Sequence[Path]): One for each language; of the last two there may be none.
+    RETURNS (list[Files]): Of each language.
+    RAISES (ProKDError): If there are more or fewer files than languages.
+    """
+    for option, paths in {"--target": train, "--target-test": test, "--target-labelled": labelled}.items():
+        if len(paths) != len(langs) and (paths or option == "--target"):
+            raise ProKDError(
+                f"{len(langs)} --target-lang ({', '.join(langs)}) and {len(paths)} {option} were given. Give one for "
+                "each language, in the same order; what only some have goes into their folder of the project later."
+            )
+    nothing = [None] * len(langs)
+    return [
+        Files(lang, texts, test=to_score, labelled=to_learn)
+        for lang, texts, to_score, to_learn in zip(langs, train, test or nothing, labelled or nothing)
+    ]
 
 
 def make_project(
-    folder: Path,
-    files: Files,
-    *,
-    source_lang: str,
-    target_lang: str,
-    label_map: LabelMap | None = None,
-    dry_run: bool = False,
+    folder: Path, source: Files, targets: Sequence[Files], *, label_map: LabelMap | None = None, dry_run: bool = False
 ) -> ConvertReport:
     """Check the files as `convert` does, then write a project with copies of them.
 
     folder (Path): Where the project goes; must not exist, or be empty.
-    files (Files): The data; files are copied as they are.
-    source_lang (str): Code of the language with labels.
-    target_lang (str): Code of the language without.
+    source (Files): Of the language with labels; files are copied as they are.
+    targets (Sequence[Files]): Of each language without.
     label_map (LabelMap | None): Labels to rename or to drop.
     dry_run (bool): Check only.
     RETURNS (ConvertReport): What was found in the files.
     RAISES (ProKDError): If a file is missing, malformed or of no known format, a data set cannot be loaded, or the
         folder has something in it.
     """
-    _check(folder, files, source_lang, target_lang)
+    _check(folder, source, targets)
     with TemporaryDirectory() as downloads:
-        by_language = files.by_language(source_lang, target_lang, Path(downloads))
+        by_language = {files.lang: files.fetch(Path(downloads)) for files in (source, *targets)}
         report = check_files(by_language, label_map=label_map)
         if not dry_run:
             with atomic_folder(folder) as project:
@@ -80,20 +96,22 @@ def make_project(
                     (project / "data" / lang).mkdir(parents=True)
                     for split, path in of_language.items():
                         shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
-                _write_workflow(project, source_lang, target_lang, label_map or {})
+                _write_workflow(project, source.lang, targets[0].lang, label_map or {})
     return report
 
 
-def _check(folder: Path, files: Files, source_lang: str, target_lang: str) -> None:
+def _check(folder: Path, source: Files, targets: Sequence[Files]) -> None:
     if folder.resolve() == Path.cwd():
         raise ProKDError("A project is a folder of its own. Name a new one, which is made here.")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
-    check_languages(source_lang, [target_lang])
-    for lang in (source_lang, target_lang):
+    target_langs = [files.lang for files in targets]
+    check_languages(source.lang, target_langs)
+    check_twice(target_langs)
+    for lang in (source.lang, *target_langs):
         if not _LANGUAGE.fullmatch(lang):
             raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")
-    for path in filter(None, files):
+    for path in (path for files in (source, *targets) for path in files.by_split.values()):
         if is_on_hub(path):
             continue
         if not path.is_file():
@@ -118,7 +136,7 @@ def _write_workflow(project: Path, source_lang: str, target_lang: str, label_map
         "source_lang": source_lang,
         "target_lang": target_lang,
         "corpus_labels": srsly.json_dumps(dict(label_map)) if label_map else "",
-        "package_name": "prokd_" + re.sub(r"\W", "_", target_lang).lower(),
+        **name_package(target_lang),
     }
     workflow = (template / "project.yml").read_text(encoding="utf8")
     for name, value in settings.items():

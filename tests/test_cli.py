@@ -141,6 +141,27 @@ def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
     assert 'corpus_labels: "{\\"ORG\\":null}"' in (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
 
 
+def test_init_for_several_targets_names_the_command_for_all(run, raw, tmp_path):
+    given = (
+        "init",
+        tmp_path / "project",
+        "--source",
+        raw / "en" / "train.conll",
+        "--source-dev",
+        raw / "en" / "dev.conll",
+    )
+    german, spanish = (("--target", raw / "de" / "train.txt", "--target-lang", lang) for lang in ("de", "es"))
+    code, out, _err = run(*given, *german, *spanish)
+    assert code == 0 and "de/train.txt" in out and "es/train.txt" in out
+    assert [line for line in out.splitlines() if line.startswith("  ")][-3:] == [
+        f"  cd {tmp_path / 'project'}",
+        "  python -m spacy_prokd targets de es",
+        "  python -m spacy_prokd targets de+es",
+    ]
+    code, _out, err = run(*given, *german, *spanish[2:])
+    assert code == 1 and "2 --target-lang (de, es) and 1 --target were given" in err
+
+
 def test_convert_writes_docbins(run, raw, tmp_path):
     code, out, _err = run("convert", raw, tmp_path / "corpus", "--labels", "{ORG: null, LOC: PLACE}")
     assert code == 0 and "PLACE" in out

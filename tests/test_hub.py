@@ -103,9 +103,9 @@ def test_columns_are_found_by_name(hub, tmp_path):
 
 def test_a_project_from_the_hub_has_files_of_its_own(hub, tmp_path):
     hub.stored |= {"me/labelled": LABELLED, "me/plain": PLAIN}
-    files = Files(Path("hf://datasets/me/labelled/en"), Path("hf://datasets/me/plain"))
+    files = Files("en", Path("hf://datasets/me/labelled/en")), [Files("nl", Path("hf://datasets/me/plain"))]
     for dry_run in (True, False):
-        report = make_project(tmp_path / "made", files, source_lang="en", target_lang="nl", dry_run=dry_run)
+        report = make_project(tmp_path / "made", *files, dry_run=dry_run)
         assert report.source.splits["train"].entities == {"LOC": 18, "PER": 18}
         assert report.source.splits["train"].file == "en/me-labelled-en-train.jsonl"
         assert (tmp_path / "made").exists() is not dry_run
@@ -118,12 +118,7 @@ def test_a_wrong_uri_or_file_is_said_before_anything_is_downloaded(hub, tmp_path
     hub.stored["me/labelled"] = LABELLED
     for target in ("gone.txt", "hf://datasets/nl"):
         with pytest.raises(ProKDError, match=r"no file gone\.txt|names no data set"):
-            make_project(
-                tmp_path / "made",
-                Files(Path("hf://datasets/me/labelled"), Path(target)),
-                source_lang="en",
-                target_lang="nl",
-            )
+            make_project(tmp_path / "made", Files("en", Path("hf://datasets/me/labelled")), [Files("nl", Path(target))])
     assert hub.calls == []
 
 
@@ -145,9 +140,9 @@ def test_a_wrong_uri_or_file_is_said_before_anything_is_downloaded(hub, tmp_path
 )
 def test_what_cannot_be_read_is_said(hub, tmp_path, features, row, message):
     hub.stored["me/mine"] = (features, [row])
-    files = Files(Path("hf://datasets/me/mine"), Path("hf://datasets/me/mine"))
+    mine = Path("hf://datasets/me/mine")
     with pytest.raises(ProKDError, match=message):
-        make_project(tmp_path / "made", files, source_lang="en", target_lang="nl")
+        make_project(tmp_path / "made", Files("en", mine), [Files("nl", mine)])
     assert not (tmp_path / "made").exists()
 
 

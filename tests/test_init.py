@@ -12,23 +12,23 @@ import pytest
 from weasel.util import load_project_config
 
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.project import Files, find_template, make_project
+from spacy_prokd.project import Files, find_template, make_project, pair_targets
 
 ROOT = Path(__file__).parents[1]
 SENTENCE = {"text": "Ruth Baker flew to Oslo.", "spans": [{"start": 0, "end": 10, "label": "PER"}]}
 
 
 @pytest.fixture
-def files(tmp_path) -> Files:
+def files(tmp_path) -> list[Files]:
     """Labelled English without a dev file, plain Dutch."""
     source, target = tmp_path / "my_en.jsonl", tmp_path / "my nl.TXT"
     source.write_text("\n".join(json.dumps(SENTENCE) for _ in range(20)), encoding="utf8")
     target.write_text("Zij woont in Leiden.\nHij werkt bij Philips.\n", encoding="utf8")
-    return Files(source, target)
+    return [Files("en", source), Files("nl", target)]
 
 
-def make(folder: Path, files: Files, **settings: object):
-    return make_project(folder, files, **{"source_lang": "en", "target_lang": "nl", **settings})
+def make(folder: Path, files: list[Files], **settings: object):
+    return make_project(folder, files[0], files[1:], **settings)
 
 
 def snapshot(folder: Path) -> list[str]:
@@ -46,7 +46,7 @@ def test_a_project_has_all_that_it_needs(files, tmp_path):
         "data/nl/train.txt",
         "project.yml",
     ]
-    assert (project / "data/en/train.jsonl").read_bytes() == files.source.read_bytes()
+    assert (project / "data/en/train.jsonl").read_bytes() == files[0].train.read_bytes()
     for name in ("teacher.cfg", "student.cfg"):
         assert (project / "configs" / name).read_bytes() == (ROOT / "configs" / name).read_bytes()
     assert report.source.splits["dev"].docs == 2
@@ -54,7 +54,8 @@ def test_a_project_has_all_that_it_needs(files, tmp_path):
 
 
 def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
-    make(tmp_path / "project", files, target_lang="zh-Hans", label_map={"PER": "PERSON", "X'\\": None})
+    files[1] = files[1]._replace(lang="zh-Hans")
+    make(tmp_path / "project", files, label_map={"PER": "PERSON", "X'\\": None})
     made, ours = (
         load_project_config(tmp_path / "project", interpolate=False),
         load_project_config(ROOT, interpolate=False),
@@ -70,8 +71,9 @@ def test_all_files_find_their_place(files, tmp_path):
     dev, test = tmp_path / "more.jsonl", tmp_path / "gold.jsonl"
     for path in (dev, test):
         path.write_text(json.dumps(SENTENCE), encoding="utf8")
-    given = files._replace(source_dev=dev, target_test=test, target_labelled=test)
-    make(tmp_path / "project", given, source_lang="fr")
+    source, target = files
+    given = [source._replace(lang="fr", dev=dev), target._replace(test=test, labelled=test)]
+    make(tmp_path / "project", given)
     assert snapshot(tmp_path / "project" / "data") == [
         "fr/dev.jsonl",
         "fr/train.jsonl",
@@ -79,6 +81,28 @@ def test_all_files_find_their_place(files, tmp_path):
         "nl/test.jsonl",
         "nl/train.txt",
     ]
+
+
+def test_several_targets_have_folders_of_their_own(files, tmp_path):
+    swedish = tmp_path / "my_sv.txt"
+    swedish.write_text("Hon bor i Lund.\n", encoding="utf8")
+    report = make(tmp_path / "project", [*files, Files("sv", swedish)])
+    assert snapshot(tmp_path / "project" / "data") == ["en/train.jsonl", "nl/train.txt", "sv/train.txt"]
+    assert [(each.lang, each.splits["train"].docs) for each in report.targets] == [("nl", 2), ("sv", 1)]
+    made = load_project_config(tmp_path / "project", interpolate=False)["vars"]
+    assert (made["target_lang"], made["package_name"]) == ("nl", "prokd_${vars.target_lang}")
+
+
+def test_what_is_given_for_each_target_is_paired_in_order():
+    a, b, c, d = map(Path, "abcd")
+    assert pair_targets(["nl", "sv"], [a, b], [c, d], []) == [Files("nl", a, test=c), Files("sv", b, test=d)]
+    for train, test, labelled, message in [
+        ([a], [], [], r"2 --target-lang \(nl, sv\) and 1 --target were given"),
+        ([a, b], [c], [], "and 1 --target-test were given"),
+        ([a, b], [], [a, b, c], "and 3 --target-labelled were given"),
+    ]:
+        with pytest.raises(ProKDError, match=message):
+            pair_targets(["nl", "sv"], train, test, labelled)
 
 
 def test_a_dry_run_writes_nothing(files, tmp_path):
@@ -91,21 +115,22 @@ def test_a_dry_run_writes_nothing(files, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"source": "gone.jsonl"}, r"no file .*gone\.jsonl"),
-        ({"source": "broken.jsonl"}, r"^\S+/broken\.jsonl:1: not JSON"),
-        ({"target": "latin.txt"}, r"latin\.txt:1: byte 1 .* not UTF-8.* latin\.txt > utf8\.txt"),
-        ({"source": "my nl.TXT"}, r"my nl\.TXT has fewer than 10 texts \(2\) and there is no dev file"),
-        ({"source": "."}, r"is a folder\. Name a file"),
-        ({"target": "words.docx"}, r"words\.docx is in an unknown format. Known are \.tsv"),
+        ({0: "gone.jsonl"}, r"no file .*gone\.jsonl"),
+        ({0: "broken.jsonl"}, r"^\S+/broken\.jsonl:1: not JSON"),
+        ({1: "latin.txt"}, r"latin\.txt:1: byte 1 .* not UTF-8.* latin\.txt > utf8\.txt"),
+        ({0: "my nl.TXT"}, r"my nl\.TXT has fewer than 10 texts \(2\) and there is no dev file"),
+        ({0: "."}, r"is a folder\. Name a file"),
+        ({1: "words.docx"}, r"words\.docx is in an unknown format. Known are \.tsv"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(files, tmp_path, changed, message):
     (tmp_path / "broken.jsonl").write_text("{", encoding="utf8")
     (tmp_path / "latin.txt").write_bytes("Köln".encode("latin1"))
     (tmp_path / "words.docx").write_text("Leiden", encoding="utf8")
-    wrong = files._replace(**{name: tmp_path / value for name, value in changed.items()})
+    for which, name in changed.items():
+        files[which] = files[which]._replace(train=tmp_path / name)
     with pytest.raises(ProKDError, match=message):
-        make(tmp_path / "project", wrong)
+        make(tmp_path / "project", files)
     assert not (tmp_path / "project").exists()
 
 
@@ -125,14 +150,17 @@ def test_the_folder_where_one_is_stays(files, tmp_path, monkeypatch):
 
 
 def test_one_language_twice(files, tmp_path):
+    source, target = files
     with pytest.raises(ProKDError, match="both 'en'"):
-        make(tmp_path / "project", files, target_lang="en")
+        make(tmp_path / "project", [source, target._replace(lang="en")])
+    with pytest.raises(ProKDError, match="nl is named twice"):
+        make(tmp_path / "project", [source, target, target])
 
 
 @pytest.mark.parametrize("lang", ["../nl", "Dutch", "", "n l"])
 def test_a_language_is_a_code_and_no_path(files, tmp_path, lang):
     with pytest.raises(ProKDError, match="no code of a language"):
-        make(tmp_path / "project", files, target_lang=lang)
+        make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
 
 
 def test_the_wheel_has_the_template(tmp_path):
