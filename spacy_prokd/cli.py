@@ -134,14 +134,17 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Folder for <lang>/*.spacy")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
+    pipeline_lang: Annotated[str, typer.Option(help="spaCy's rules for words in raw text of the target")] = "xx",
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
 ) -> None:
     """Read a corpus in any usual format and write DocBins; labels of the target's training text are dropped."""
     from rich.console import Console
 
     from .corpus.convert import convert_corpus
+    from .tokenizer import blank
 
-    report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=_parse_label_map(labels))
+    label_map, nlp = _parse_label_map(labels), blank(pipeline_lang)
+    report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=label_map, nlp=nlp)
     Console().print(report)
 
 

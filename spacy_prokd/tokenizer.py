@@ -15,6 +15,7 @@ from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, get_words_and_spaces
 
+from .errors import ProKDError
 from .scripts import cut_letters, has_spaceless, is_letter
 
 
@@ -50,6 +51,19 @@ class ScriptTokenizer(Tokenizer):
         return Doc(self.vocab, words=words, spaces=spaces)
 
 
-def blank() -> Language:
-    """A pipeline without components for texts of any language."""
-    return spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-prokd.ScriptTokenizer.v1"}}})
+def blank(lang: str = "xx") -> Language:
+    """A pipeline without components, with our tokenizer.
+
+    lang (str): spaCy's code of the language whose rules cut the text where there are spaces; "xx" for those of any.
+    RAISES (ProKDError): If spaCy has no language of that code.
+    """
+    try:
+        nlp = spacy.blank(lang, config={"nlp": {"tokenizer": {"@tokenizers": "spacy-prokd.ScriptTokenizer.v1"}}})
+    except ImportError:
+        raise ProKDError(
+            f"spaCy has no language '{lang}'. Take one of https://spacy.io/usage/models#languages, such as 'de', "
+            f"or 'xx', which is for any."
+        ) from None
+    if nlp.lang != lang:  # "deu": a package would not be where its project expects it
+        raise ProKDError(f"spaCy's code of the language '{lang}' is '{nlp.lang}'. Take that.")
+    return nlp

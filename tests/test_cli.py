@@ -20,6 +20,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from spacy_prokd import cli
+from spacy_prokd.corpus.docbins import read_docs
 from spacy_prokd.soft_labels import VECTORS_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -175,6 +176,13 @@ def test_convert_writes_docbins(run, raw, tmp_path):
     assert len(target) == 8 and not any(doc.has_annotation("ENT_IOB") for doc in target)
 
 
+def test_convert_takes_the_rules_of_a_language(run, raw, tmp_path):
+    (raw / "de" / "train.txt").write_text("Das z.B. geht.\n", encoding="utf8")
+    assert run("convert", raw, tmp_path / "corpus", "--pipeline-lang", "de")[0] == 0
+    (doc,) = read_docs(tmp_path / "corpus" / "de" / "train.spacy", spacy.blank("xx").vocab)
+    assert [word.text for word in doc] == ["Das", "z.B.", "geht", "."]
+
+
 def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     training, corpus, metrics = tmp_path / "training", tmp_path / "corpus", tmp_path / "metrics"
     assert run("convert", raw, corpus)[0] == 0
@@ -271,6 +279,11 @@ def test_a_missing_language(fails, raw, tmp_path):
     message = fails("convert", raw, tmp_path / "corpus", "--target-lang", "fr")
     assert "no folder 'fr'" in message and "de, en" in message
     assert "no folder 'fr'" in fails("assets", raw, tmp_path / "corpus" / "files.json", "--target-lang", "fr")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_language_that_spacy_does_not_have(fails, raw, tmp_path):
+    assert "no language 'qq'" in fails("convert", raw, tmp_path / "corpus", "--pipeline-lang", "qq")
     assert not (tmp_path / "corpus").exists()
 
 

@@ -156,6 +156,7 @@ def test_a_second_run_does_nothing(project, capfd):
     [
         ("seed", 1, {"teacher", "student"}),
         ("corpus_labels", "{ORG: null}", {"convert"}),
+        ("pipeline_lang", "de", {"convert", "student", "package"}),
         ("student_layers", 2, {"student"}),
         ("package_version", "0.2.0", {"package"}),
         ("vocabulary_size", 100, {"package"}),
@@ -207,9 +208,13 @@ def test_another_target_writes_elsewhere_and_takes_the_first_ones_teacher(projec
     assert all(path.startswith("encoders/") for path in shared), shared
     before = project.state()
     lock = (project.root / "project.lock").read_bytes()
-    project.run("another", target_lang="es", teacher="de")
-    made = project.outputs(target_lang="es", teacher="de")
+    own_rules = {"target_lang": "es", "teacher": "de", "pipeline_lang": "${vars.target_lang}"}
+    project.run("another", **own_rules)
+    made = project.outputs(**own_rules)
     assert all(path.exists() for path in made.values())
+    assert "packages/es_prokd_es-0.1.0" in made
+    langs = [spacy.load(project.root / f"training/{path}/model-last").lang for path in ("de/teacher", "es/student")]
+    assert langs == ["xx", "es"]
     assert "training/de/teacher/model-last" in made and not (project.root / "training" / "es" / "teacher").exists()
     assert project.state() == before, "the teacher and all else of the first target stay as they are"
     (project.root / "project.lock").write_bytes(lock)

@@ -13,6 +13,8 @@ from spacy.tokens import Doc
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
+from spacy_prokd.tokenizer import blank
+
 TEXTS = {
     "empty": "",
     "a space": " ",
@@ -110,6 +112,16 @@ def test_any_words_at_all(nlp, words):
     np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-5)
     nlp.get_pipe("prokd_ner").set_annotations([doc], [p])
     assert all(0 <= ent.start < ent.end <= len(words) for ent in doc.ents)
+
+
+def test_words_are_read_the_same_in_a_pipeline_of_any_language(nlp):
+    """A language's class has its own norms, lower case and shapes of words; the encoder reads their letters alone."""
+    words = ["İstanbul", "'", "da", "z.B.", "Merkel", "北", "京"]
+    langs = ("xx", "de", "tr", "ja", "zh")
+    docs = [Doc(blank(lang).vocab, words=words) for lang in langs]
+    first, *others = (nlp.get_pipe("prokd_ner").predict([doc])[0] for doc in docs)
+    for p in others:
+        np.testing.assert_array_equal(p, first)
 
 
 def test_a_million_characters(nlp):

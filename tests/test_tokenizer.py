@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spacy_prokd.corpus.convert import convert_language
 from spacy_prokd.corpus.docbins import read_docs
+from spacy_prokd.errors import ProKDError
 from spacy_prokd.tokenizer import ScriptTokenizer, blank
 
 NLP = blank()
@@ -48,6 +49,32 @@ def test_no_text_is_changed(parts):
 @given(st.text(st.characters(max_codepoint=0x5FF)))
 def test_where_there_are_spaces_the_words_are_spacys(text):
     assert words_of(text) == words_of(text, SPACYS_OWN)
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "words"),
+    [
+        ("de", "Das z.B. im DFB-Pokal.", ["Das", "z.B.", "im", "DFB-Pokal", "."]),
+        ("fr", "l'Allemagne", ["l'", "Allemagne"]),
+        ("nl", "d.w.z. foto's", ["d.w.z.", "foto's"]),
+    ],
+)
+def test_a_language_has_its_own_rules(lang, text, words):
+    assert words_of(text, blank(lang)) == words_of(text, spacy.blank(lang)) == words
+    assert words_of(text) != words
+
+
+@pytest.mark.parametrize("lang", ["de", "ja", "ko", "th", "vi", "zh"])  # spaCy's own of all but one need a package
+def test_letters_are_words_whatever_the_language(lang):
+    assert words_of("我在 Seoul。", blank(lang)) == ["我", "在", "Seoul", "。"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "message"), [("qq", "no language 'qq'"), ("../de", "no language"), ("deu", "'deu' is 'de'. Take that")]
+)
+def test_a_language_that_spacy_does_not_have(lang, message):
+    with pytest.raises(ProKDError, match=message):
+        blank(lang)
 
 
 def test_it_is_saved_and_copied(tmp_path):

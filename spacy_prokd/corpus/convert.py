@@ -61,7 +61,8 @@ def convert_corpus(
     target_lang (str): The folder of the target language, or several with a plus sign between them: `nl+sv`.
     output (Path): Where `<lang>/<split>.spacy` and `<lang>/convert.json` go.
     label_map (LabelMap | None): Labels to rename (`{"LOCATION": "LOC"}`) or to drop (`{"MISC": None}`).
-    nlp (Language | None): Whose tokenizer splits raw text; that of `tokenizer` if None.
+    nlp (Language | None): Whose tokenizer splits raw text of the target; that for any language if None, as for the
+        source.
     RETURNS (ConvertReport): What was found, left out and written.
     RAISES (ProKDError): If anything required is missing or malformed. Earlier output then stays as it was.
     """
@@ -158,12 +159,11 @@ def _read_all(
     files: Mapping[str, Mapping[str, Path]], label_map: LabelMap | None, nlp: Language | None
 ) -> list[_Language]:
     """The source and then each target."""
-    nlp = blank() if nlp is None else nlp
     (source_lang, source_files), *of_targets = files.items()
-    languages = [_read_language(source_lang, source_files, False, label_map, None, nlp)]
+    languages = [_read_language(source_lang, source_files, False, label_map, None, blank())]
     known_labels = languages[0].report.splits["train"].entities
     for target_lang, target_files in of_targets:
-        target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp)
+        target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or blank())
         for other in languages:
             target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(other.texts["train"])
         languages.append(target)

@@ -15,6 +15,7 @@ from spacy.tokens import Doc, DocBin
 
 from spacy_prokd.corpus import convert_corpus, convert_language
 from spacy_prokd.errors import ProKDError
+from spacy_prokd.tokenizer import blank
 
 EN = "Anna\tB-PER\nworks\tO\nin\tO\nBonn\tB-LOC\n\nNothing\tO\n"
 DE = "Otto\tB-PER\narbeitet\tO\n\nBonn\tB-LOC\nruft\tO\n"
@@ -161,13 +162,20 @@ def test_the_same_input_gives_the_same_bytes(corpus, tmp_path):
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
 
 
-def test_raw_text_is_split_by_the_pipelines_tokenizer(corpus, tmp_path):
-    (corpus / "de/train.tsv").unlink()
-    (corpus / "de/train.txt").write_text("Das z.B. geht.\n", encoding="utf8")
-    convert_corpus(corpus, "en", "de", tmp_path / "out", nlp=spacy.blank("de"))
+def test_raw_text_of_the_target_is_split_by_the_pipelines_tokenizer(corpus, tmp_path):
+    for lang in ("en", "de"):
+        (corpus / lang / "train.tsv").unlink()
+        text = '{"text": "Das z.B. geht.", "spans": [{"start": 0, "end": 3, "label": "PER"}]}\n'
+        (corpus / lang / "train.jsonl").write_text(text, encoding="utf8")
+    (corpus / "de/dev.tsv").write_text("z.\tO\nB.\tO\nDFB-\tB-ORG\nPokal\tO\n", encoding="utf8")
+    convert_corpus(corpus, "en", "de", tmp_path / "out", nlp=blank("de"))
     (doc,) = load(tmp_path / "out/de/train.spacy")
     assert [word.text for word in doc] == ["Das", "z.B.", "geht", "."]
     assert doc.text == "Das z.B. geht."
+    (source,) = load(tmp_path / "out/en/train.spacy")
+    assert [word.text for word in source] == ["Das", "z.", "B.", "geht", "."]
+    (words,) = load(tmp_path / "out/de/dev.spacy")
+    assert [word.text for word in words] == ["z.", "B.", "DFB-", "Pokal"]
 
 
 def test_spans_that_cannot_be_kept_are_counted_and_shown(corpus, tmp_path):
