@@ -1,4 +1,7 @@
-"""What a run did, for people: one HTML page and a model card. Reads files; what it counts is in mistakes.py and preferences.py."""
+"""What a run did, for people: one HTML page and a model card.
+
+It reads files; what it counts is in mistakes.py and preferences.py.
+"""
 
 from .model_card import render_model_card
 from .page import write_report
