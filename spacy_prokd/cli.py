@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 
 import typer
 from typer.core import TyperGroup
 
 from .errors import ProKDError
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines")]
 GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
 
 
@@ -86,10 +90,9 @@ def init(
     ] = None,
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a project from your own files, or data sets of the hub: checked, copied, and ready to run."""
-    from rich.console import Console
-
     from .project import Files, make_project, pair_targets
 
     report = make_project(
@@ -99,7 +102,9 @@ def init(
         label_map=_parse_label_map(labels),
         dry_run=dry_run,
     )
-    Console().print(report)
+    _show(report, as_json)
+    if as_json:
+        return
     if dry_run:
         typer.echo("Nothing was written. Without --dry-run, the project is made.")
     else:
@@ -136,16 +141,15 @@ def convert(
     target_lang: TargetLang = "de",
     pipeline_lang: Annotated[str, typer.Option(help="spaCy's rules for words in raw text of the target")] = "xx",
     labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Read a corpus in any usual format and write DocBins; labels of the target's training text are dropped."""
-    from rich.console import Console
-
     from .corpus.convert import convert_corpus
     from .tokenizer import blank
 
     label_map, nlp = _parse_label_map(labels), blank(pipeline_lang)
     report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=label_map, nlp=nlp)
-    Console().print(report)
+    _show(report, as_json)
 
 
 @app.command()
@@ -193,6 +197,7 @@ def evaluate(
     ] = None,
     word_map: Annotated[Optional[Path], typer.Option(help="JSON file to write: t-SNE of both languages' words")] = None,
     gpu_id: GpuId = -1,
+    as_json: AsJson = False,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
     from rich.console import Console
@@ -206,12 +211,15 @@ def evaluate(
         raise ProKDError(f"--word-map reads both languages, but {data} is no folder of a converted corpus.")
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
     scored = choose_data(data, source_lang, target_lang) if data.is_dir() else [data]
-    if data.is_dir():
+    if data.is_dir() and not as_json:
         typer.echo(f"Scored on {', '.join(map(str, scored))}")
     metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)
-    Console().print(compare(metrics))
+    if as_json:
+        typer.echo(output.read_text(encoding="utf8"), nl=False)
+    else:
+        Console().print(compare(metrics))
 
 
 @app.command()
@@ -315,18 +323,19 @@ def targets(
         typer.Argument(help="Languages without labels; nl+sv is one pipeline for both. Then --vars.NAME VALUE of all"),
     ],
     project: Annotated[Path, typer.Option(help="Folder with project.yml")] = Path("."),
+    as_json: AsJson = False,
 ) -> None:
     """Run a project for several target languages: a teacher for all, a student and a package for each."""
+    import sys
     from itertools import takewhile
-
-    from rich.console import Console
 
     from .targets import train_targets
 
     named = list(takewhile(lambda argument: not argument.startswith("-"), languages))
     if not named:
         raise ProKDError(f"No language is named before {languages[0]}.")
-    Console().print(train_targets(project, named, languages[len(named) :]))
+    said = sys.stderr if as_json else None
+    _show(train_targets(project, named, languages[len(named) :], stdout=said), as_json)
 
 
 @app.command()
@@ -342,7 +351,7 @@ def demo(
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object")] = False) -> None:
+def info(as_json: AsJson = False) -> None:
     """Say what is installed and what the machine can do, for a bug report."""
     import json
 
@@ -359,6 +368,21 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="As one JSON objec
     for name, fact in facts.items():
         table.add_row(name, fact)
     Console().print(table)
+
+
+class _Report(Protocol):
+    def to_json(self) -> str: ...
+
+    def __rich__(self) -> RenderableType: ...
+
+
+def _show(report: _Report, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(report.to_json(), nl=False)
+    else:
+        Console().print(report)
 
 
 def _parse_label_map(text: str) -> dict[str, str | None] | None:

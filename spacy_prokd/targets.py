@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.table import Table
@@ -16,15 +18,47 @@ from .corpus.joined import check_twice
 from .errors import ProKDError
 from .reporting.inputs import read_metrics
 
+ROLES = ("teacher", "student")
 
-def train_targets(project: Path, targets: Sequence[str], settings: Sequence[str] = ()) -> Table:
+
+@dataclass(frozen=True)
+class TargetScores:
+    """What `evaluate` wrote of each target: a table for people, JSON for everything else.
+
+    metrics (dict): By target and then by "teacher" and "student".
+    """
+
+    metrics: dict[str, dict[str, dict[str, Any]]]
+
+    def to_json(self) -> str:
+        """RETURNS (str): All metrics, by target and role."""
+        return json.dumps(self.metrics, indent=2, ensure_ascii=False) + "\n"
+
+    def __rich__(self) -> Table:
+        """A row for each target, and for each language of those that have several; entity F1 in per cent."""
+        table = Table("target", "scored on", box=box.SIMPLE_HEAD, pad_edge=False)
+        for header in ("entities", "teacher F1", "student F1", "change"):
+            table.add_column(header, justify="right")
+        for target, metrics in self.metrics.items():
+            teacher, student = (_parts(metrics[role]) for role in ROLES)
+            for data, scores in student.items():
+                before, after = (100 * each["ents_f"] for each in (teacher[data], scores))
+                numbers = (f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
+                table.add_row(target, data, f"{scores['entities']:,}", *numbers)
+        return table
+
+
+def train_targets(
+    project: Path, targets: Sequence[str], settings: Sequence[str] = (), *, stdout: IO[str] | None = None
+) -> TargetScores:
     """Run the workflow `all` for the first target and `another`, with the first one's teacher, for each other.
 
     project (Path): Folder with project.yml.
     targets (Sequence[str]): Codes of the languages without labels; several with a plus sign between them, as in
         `nl+sv`, are one target: a student and a package for both.
     settings (Sequence[str]): More arguments of `spacy project run`, such as `--vars.seed 1`.
-    RETURNS (Table): F1 of the teacher and of each student.
+    stdout (IO[str] | None): Where the runs write what they say; to stdout if None.
+    RETURNS (TargetScores): Of the teacher and of each student.
     RAISES (ProKDError): If a language is named twice or a run fails; what was made before it stays.
     """
     if not (project / "project.yml").is_file():
@@ -35,10 +69,13 @@ def train_targets(project: Path, targets: Sequence[str], settings: Sequence[str]
         variables = {"target_lang": target, "teacher": targets[0], **name_package(target)}
         given = [argument for name, value in variables.items() for argument in (f"--vars.{name}", value)]
         command = [sys.executable, "-m", "spacy", "project", "run", workflow, str(project), *given, *settings]
-        if subprocess.run(command, check=False).returncode:
+        if subprocess.run(command, check=False, stdout=stdout).returncode:
             made = ", ".join(targets[: targets.index(target)]) or "none"
             raise ProKDError(f"The run for '{target}' failed, as said above. Targets that are done: {made}.")
-    return summarise({target: project / "metrics" / target for target in targets})
+    folder = project / "metrics"
+    return TargetScores(
+        {target: {role: read_metrics(folder / target / f"{role}.json") for role in ROLES} for target in targets}
+    )
 
 
 def name_package(target: str) -> dict[str, str]:
@@ -48,23 +85,6 @@ def name_package(target: str) -> dict[str, str]:
     RETURNS (dict[str, str]): `package_name`, or nothing.
     """
     return {} if target.isidentifier() else {"package_name": "prokd_" + re.sub(r"\W", "_", target).lower()}
-
-
-def summarise(metrics: dict[str, Path]) -> Table:
-    """Lay the scores of several targets side by side.
-
-    metrics (dict[str, Path]): By target, the folder with teacher.json and student.json.
-    RETURNS (Table): A row for each, and for each language of those that have several; entity F1 in per cent.
-    """
-    table = Table("target", "scored on", box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("entities", "teacher F1", "student F1", "change"):
-        table.add_column(header, justify="right")
-    for target, folder in metrics.items():
-        teacher, student = (_parts(read_metrics(folder / f"{role}.json")) for role in ("teacher", "student"))
-        for data, scores in student.items():
-            f1 = [100 * each["ents_f"] for each in (teacher[data], scores)]
-            table.add_row(target, data, f"{scores['entities']:,}", *(f"{f:.2f}" for f in f1), f"{f1[1] - f1[0]:+.2f}")
-    return table
 
 
 def _parts(metrics: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

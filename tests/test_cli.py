@@ -99,6 +99,24 @@ def files(folder: Path) -> list[str]:
 # --- what works
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_init_and_convert_found_as_json(run, raw, tmp_path, dry_run):
+    source = ("--source", raw / "en" / "train.conll", "--source-dev", raw / "en" / "dev.conll")
+    target = ("--target", raw / "de" / "train.txt", "--target-lang", "de")
+    code, out, _err = run("init", tmp_path / "project", *source, *target, "--json", *["--dry-run"] * dry_run)
+    found = json.loads(out)
+    assert code == 0 and (tmp_path / "project").exists() != dry_run
+    assert found["source"]["splits"]["train"]["entities"].keys() == set(LABELS)
+    code, out, _err = run("convert", raw, tmp_path / "corpus", "--json")
+    (target,) = json.loads(out)["targets"]
+    assert code == 0 and target == json.loads((tmp_path / "corpus" / "de" / "convert.json").read_text(encoding="utf8"))
+
+
+def test_scores_as_json_are_those_of_the_file(run, saved, corpus, tmp_path):
+    code, out, _err = run("evaluate", saved, corpus / "source.spacy", tmp_path / "metrics.json", "--json")
+    assert code == 0 and json.loads(out) == json.loads((tmp_path / "metrics.json").read_text(encoding="utf8"))
+
+
 def test_assets_lists_the_files(run, raw, tmp_path):
     code, out, _err = run("assets", raw, tmp_path / "made" / "files.json")
     assert code == 0

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from rich.console import Console
@@ -33,7 +34,7 @@ def runs(monkeypatch) -> list[list[str]]:
     """The commands that would run; one for "xx" fails."""
     commands: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess:
+    def run(command: list[str], check: bool, stdout: IO[str] | None) -> subprocess.CompletedProcess:
         assert command[:5] == [sys.executable, "-m", "spacy", "project", "run"] and not check
         commands.append(command[5:])
         return subprocess.CompletedProcess(command, int("xx" in command))
@@ -62,7 +63,7 @@ def test_languages_together_are_one_target_with_a_row_for_each(project, runs):
     for role in ("teacher", "student"):
         metrics = {"ents_f": 0.4, "data": "de test, nl test", "entities": 20, "parts": parts}
         (project / "metrics" / "de+nl" / f"{role}.json").write_text(json.dumps(metrics), encoding="utf8")
-    table = train_targets(project, ["de", "de+nl"])
+    table = train_targets(project, ["de", "de+nl"]).__rich__()
     assert runs[1][2:] == [
         *("--vars.target_lang", "de+nl", "--vars.teacher", "de"),
         *("--vars.package_name", "prokd_de_nl"),
@@ -87,6 +88,13 @@ def test_a_language_twice_or_no_project_runs_nothing(project, runs, tmp_path):
     with pytest.raises(ProKDError, match=r"has no project\.yml"):
         train_targets(tmp_path / "metrics", ["de"])
     assert not runs
+
+
+def test_for_machines_there_is_json_and_nothing_else(project, runs):
+    result = CliRunner().invoke(app, ["targets", "de", "nl", "--project", str(project), "--json"])
+    found = json.loads(result.stdout)
+    assert {target: round(100 * roles["student"]["ents_f"]) for target, roles in found.items()} == {"de": 75, "nl": 79}
+    assert len(runs) == 2
 
 
 def test_what_follows_the_languages_goes_to_the_project(project, runs):

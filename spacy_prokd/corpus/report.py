@@ -45,23 +45,25 @@ class SplitReport:
     warnings: list[str] = field(default_factory=list)
 
 
+class _Json:
+    def to_json(self) -> str:
+        """RETURNS (str): The report as JSON; the same input always gives the same text."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
 @dataclass
-class LanguageReport:
+class LanguageReport(_Json):
     """The counts of one language, by split."""
 
     lang: str
     splits: dict[str, SplitReport] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """RETURNS (str): The report as JSON; the same input always gives the same text."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     def __rich__(self) -> RenderableType:
         return _render([self])
 
 
 @dataclass
-class ConvertReport:
+class ConvertReport(_Json):
     """The counts of the source and of each target language."""
 
     source: LanguageReport
