@@ -66,4 +66,5 @@ class Texts:
         n_both = sum(key in other.keys for key in self._keys)
         if n_both <= OVERLAP_TOLD * len(self._keys):
             return []
-        return [f"{n_both:,} of {len(self._keys):,} texts are in {other.file} too, word for word."]
+        what, where = ("texts", other.file) if other.file != self.file else ("texts held out", "the rest of the file")
+        return [f"{n_both:,} of {len(self._keys):,} {what} are in {where} too, word for word."]
