@@ -1,8 +1,10 @@
 """What is said of pseudo-labels without right ones, for labels that are written here."""
 
+import numpy as np
 import pytest
 import torch
 
+from spacy_prokd.decoding import best_path
 from spacy_prokd.network.label_summary import summarize
 from spacy_prokd.network.pseudo_labels import PseudoLabels, hard_labels
 
@@ -55,11 +57,12 @@ def test_tags_inside_an_entity_that_did_not_begin(labels, lengths, invalid):
     assert summarize(found, found.labels, lengths, 5).invalid == pytest.approx(invalid)
 
 
-def test_constrained_labels_are_never_invalid():
+def test_valid_paths_are_never_invalid():
     generator = torch.Generator().manual_seed(0)
     p = torch.softmax(torch.randn(60, 5, generator=generator), dim=-1)
+    paths = torch.from_numpy(best_path(p.numpy(), np.array([0, 20, 60])))
     shares = [
         summarize(found, found.labels, [20, 40], 5).invalid
-        for found in (hard_labels(p, p, p, lengths) for lengths in (None, [20, 40]))
+        for found in (hard_labels(p, p, p, labels) for labels in (None, paths))
     ]
     assert shares[0] > 0.1 and shares[1] == 0.0
