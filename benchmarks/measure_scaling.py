@@ -17,7 +17,6 @@ from spacy.language import Language
 from texts import read_train_docs
 
 BATCH_SIZES = (1, 8, 32, 128, 256, 1024)
-SENT = (10, 100, 1000)  # words of the texts by which what processes send is measured
 MANY = 8  # times as many texts for processes, which take seconds to start
 SHORT = 3  # words of the texts by which the size of the corpus is measured
 
@@ -36,8 +35,7 @@ def measure_scaling(
     """Words a second of a student's `nlp.pipe` over several texts of each size.
 
     sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many, and there
-        a pipeline without any pipe as well: what spaCy itself needs to send texts and Docs to and fro. And by as many
-        words in texts of several lengths, beside one process that has all threads.
+        a pipeline without any pipe as well: what spaCy itself needs to send texts and Docs to and fro.
     longest (int): Words of the longest text; from 10 on, each ten times as long.
     largest (int): Texts of the largest corpus; from 1,000 on, each ten times as large, of the first words of the
         corpus's own again and again. Each but the first is tagged once.
@@ -51,12 +49,8 @@ def measure_scaling(
     threads = torch.get_num_threads()
     speed, bare = _Speed(nlp, rounds), _Speed(spacy.blank("xx"), rounds)
     lengths, sizes = list(_powers(10, longest)), list(_powers(1000, largest))
-    enough = lengths[-2] if len(lengths) > 1 else lengths[-1]
-    much = sum(len(doc) for doc in docs[: MANY * sentences])
     with progress_bar() as progress:
-        task = progress.add_task(
-            "scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 2 + 2 * len(SENT)
-        )
+        task = progress.add_task("scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 2)
 
         def measure(name: str, cases: Iterable[int], run: Callable[[int], float]) -> dict[str, float]:
             found = {}
@@ -78,18 +72,12 @@ def measure_scaling(
             "group": "scaling",
             "rounds": rounds,
             "words_per_second": {
-                "document_length": measure("words a text", lengths, lambda n: speed.of(_texts_of(words, n, enough))),
+                "document_length": measure("words a text", lengths, lambda n: speed.of(_texts_of(words, n, lengths))),
                 "batch_size": measure("texts a batch", BATCH_SIZES, lambda n: speed.of(texts, batch_size=n)),
                 "corpus_size": measure("texts", sizes, lambda n: speed.of_stream(short, n, once=n > sizes[0])),
                 "threads": measure("threads", range(1, threads + 1), with_threads),
                 "processes": measure("processes", (2,), lambda n: speed.of(many, n_process=n)),
                 "empty_pipeline_processes": measure("processes, no pipe", (2,), lambda n: bare.of(many, n_process=n)),
-                "two_processes_document_length": measure(
-                    "two processes, words a text", SENT, lambda n: speed.of(_texts_of(words, n, much), n_process=2)
-                ),
-                "one_process_document_length": measure(
-                    "one process, words a text", SENT, lambda n: speed.of(_texts_of(words, n, much))
-                ),
             },
         }
 
@@ -122,7 +110,8 @@ def _powers(first: int, last: int) -> Iterator[int]:
         first *= 10
 
 
-def _texts_of(words: Sequence[str], n: int, total: int) -> list[str]:
-    """Texts of n words, together of so many, or one text."""
+def _texts_of(words: Sequence[str], n: int, lengths: Sequence[int]) -> list[str]:
+    """Texts of n words; together as many words as a text of the second longest length has, or one text."""
     source = cycle(words)
+    total = lengths[-2] if len(lengths) > 1 else n
     return [" ".join(islice(source, n)) for _ in range(max(1, total // n))]

@@ -132,8 +132,6 @@ def test_scaling(tiny_encoder: Path) -> None:
     assert list(speeds["document_length"]) == ["10", "100", "1000"]
     assert list(speeds["corpus_size"]) == ["1000"]
     assert list(speeds["processes"]) == list(speeds["empty_pipeline_processes"]) == ["2"]
-    for sides in ("one_process", "two_processes"):
-        assert list(speeds[f"{sides}_document_length"]) == ["10", "100", "1000"]
     assert len(speeds["threads"]) == torch.get_num_threads()
     assert all(speed > 0 for group in speeds.values() for speed in group.values())
 
