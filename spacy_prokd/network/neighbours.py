@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SAMPLE = 20_000  # words of a corpus that all look for their neighbours in: what more of them cost is not memory
+SAMPLE = 20_000  # words of a corpus in which all look for their neighbours, so that memory does not grow with it
 NEIGHBOURS = 50  # in the sample; 300 to 500 of all words in CoLaDa
 
 
@@ -24,24 +24,25 @@ def neighbour_weights(vectors: Iterable[np.ndarray], labels: Tensor) -> Tensor:
     every = max(1, len(labels) // SAMPLE)
     sample = [(torch.from_numpy(h[::every]), of_words[::every]) for h, of_words in zip(vectors, types)]
     near, near_types = (torch.cat(tensors) for tensors in zip(*sample))
+    directions = functional.normalize(near.to(labels.device), dim=-1)
     shares = [
-        agreement(torch.from_numpy(h).to(labels.device), of_words, near.to(labels.device), near_types)
+        agreement(torch.from_numpy(h).to(labels.device), of_words, directions, near_types)
         for h, of_words in zip(vectors, types)
     ]
     return relative_to_type(torch.cat(shares), torch.cat(types))
 
 
-def agreement(h: Tensor, types: Tensor, near: Tensor, near_types: Tensor) -> Tensor:
+def agreement(h: Tensor, types: Tensor, directions: Tensor, near_types: Tensor) -> Tensor:
     """The share of each word's nearest words, by cosine, that are of its type.
 
     h (Tensor): [n_words, width].
     types (Tensor): [n_words].
-    near (Tensor): [n_others, width].
+    directions (Tensor): [n_others, width], of length 1: where the others are.
     near_types (Tensor): [n_others].
     RETURNS (Tensor): float32 [n_words], 0 to 1.
     """
-    cosines = functional.normalize(h, dim=-1) @ functional.normalize(near, dim=-1).T
-    nearest = cosines.topk(min(NEIGHBOURS, len(near)), dim=-1, sorted=False).indices
+    cosines = functional.normalize(h, dim=-1) @ directions.T
+    nearest = cosines.topk(min(NEIGHBOURS, len(directions)), dim=-1, sorted=False).indices
     return (near_types[nearest] == types[:, None]).float().mean(dim=-1)
 
 

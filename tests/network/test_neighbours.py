@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from spacy_prokd.network import neighbours
 from spacy_prokd.network.neighbours import agreement, neighbour_weights, relative_to_type
 
 # four words around each of two directions; the last of each is labelled as the others are
-DIRECTIONS = torch.tensor(
-    [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [1.0, 0.05], [0.0, 1.0], [0.1, 1.0], [-0.1, 1.0], [0.05, 1]]
+DIRECTIONS = normalize(
+    torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [1.0, 0.05], [0.0, 1.0], [0.1, 1.0], [-0.1, 1.0], [0.05, 1]])
 )
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 0])  # O, B-x, I-x
 
