@@ -159,11 +159,12 @@ def _read_all(
     files: Mapping[str, Mapping[str, Path]], label_map: LabelMap | None, nlp: Language | None
 ) -> list[_Language]:
     """The source and then each target."""
+    any_language = blank()
     (source_lang, source_files), *of_targets = files.items()
-    languages = [_read_language(source_lang, source_files, False, label_map, None, blank())]
+    languages = [_read_language(source_lang, source_files, False, label_map, None, any_language)]
     known_labels = languages[0].report.splits["train"].entities
     for target_lang, target_files in of_targets:
-        target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or blank())
+        target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or any_language)
         for other in languages:
             target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(other.texts["train"])
         languages.append(target)
