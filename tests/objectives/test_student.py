@@ -149,9 +149,8 @@ class TestStudent:
     def test_constrained_labels_are_valid_tags_of_each_text(self, head, relabel):
         output, soft = clusters()
         output = output._replace(lengths=[1, 29])
-        batch = Batch(
-            torch.full((30,), -1), soft.roll(-1, dims=0), keys(3, 5)
-        )  # the teacher says B-x, I-x, O, B-x, ...
+        taught = soft.roll(-1, dims=0)  # B-x, I-x, O, B-x, ...
+        batch = Batch(torch.full((30,), -1), taught, keys(3, 5))
         for constrained, labels in ((False, [1, 2, 0] * 10), (True, [1, 1, 0, *[1, 2, 0] * 9])):
             student = make_student(alpha=0.0, beta=0.01, constrained=constrained, relabel=relabel)
             student.start_epoch(head, LATER, partial(iter, [(plain(output), batch)]))
