@@ -130,13 +130,11 @@ def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """
     path = probabilities.argmax(axis=1)
     first = _mark_first_words(offsets)
-    inside = _is_inside(path)
-    previous = np.concatenate([path[:1], path[:-1]])
-    broken = np.flatnonzero(inside & (first[:-1] | ((previous != path) & (previous != path - 1))))
+    broken = np.flatnonzero(mark_broken(path, offsets))
     # Each word has its best tag, so a path that is valid as it stands is the best one: only stretches around
     # a broken word are searched. No path beats the best of every stretch and word taken alone, and where
     # these fit together they are the best path: a stretch that begins with I- does not fit and is widened.
-    run_ends = np.flatnonzero(~np.append(inside, False) | first)
+    run_ends = np.flatnonzero(~np.append(_is_inside(path), False) | first)
     stops = run_ends[np.searchsorted(run_ends, broken, side="right")]
     text_starts = offsets[np.searchsorted(offsets, broken, side="right") - 1]
     done = len(path)
@@ -154,6 +152,17 @@ def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         path[start:stop] = stretch
         done = start
     return path
+
+
+def mark_broken(path: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Which words go on with an entity that did not begin, bool [n_words].
+
+    path (np.ndarray): A tag for each word. [n_words]
+    offsets (np.ndarray): The first word of each text and, last, n_words. [n_texts + 1]
+    """
+    previous = np.concatenate([path[:1], path[:-1]])
+    starts = _mark_first_words(offsets)[:-1]
+    return _is_inside(path) & (starts | ((previous != path) & (previous != path - 1)))
 
 
 def _viterbi(probabilities: np.ndarray, may_start_inside: bool) -> np.ndarray:

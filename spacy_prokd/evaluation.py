@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 import warnings
@@ -22,7 +21,7 @@ from .calibration import calibration, collect_scores
 from .corpus.joined import folders_of
 from .corpus.readers import copy_words
 from .errors import ProKDError
-from .files import atomic_file
+from .files import atomic_file, to_json
 from .info import find_version
 from .labels import spans_to_tags
 from .loading import entity_labels, load_pipeline
@@ -81,7 +80,7 @@ def evaluate(
         "seqeval_f": seqeval_f,
         "calibration": calibration(*collect_scores(examples)),
         "data": ", ".join(names),
-        **_compare_labels(nlp, examples, files),
+        **_compare_labels(nlp, {label for label, each in scores["ents_per_type"].items() if each["support"]}, files),
         "encoder": about.get("encoder", "unknown"),
         "labelled_target_texts": about.get("labelled_target_texts", 0),
         "seed": nlp.config.interpolate()["training"]["seed"],
@@ -97,7 +96,7 @@ def evaluate(
     if prototypes_path is not None:
         _save_tagged(prototypes_path, tag_by_prototypes(nlp, references))
     with atomic_file(output_path) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
+        temporary.write_text(to_json(metrics), encoding="utf8")
     return metrics
 
 
@@ -233,9 +232,9 @@ def _score(examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def _compare_labels(nlp: Language, examples: Sequence[Example], files: str) -> dict[str, list[str]]:
+def _compare_labels(nlp: Language, in_data: set[str], files: str) -> dict[str, list[str]]:
     """Labels that only one side knows: no entity of these can be right."""
-    in_data, in_pipeline = {ent.label_ for example in examples for ent in example.reference.ents}, entity_labels(nlp)
+    in_pipeline = entity_labels(nlp)
     found = {
         "labels_only_in_data": sorted(in_data - in_pipeline),
         "labels_only_in_pipeline": sorted(in_pipeline - in_data),

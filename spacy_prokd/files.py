@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +55,11 @@ def atomic_file(destination: Path) -> Iterator[Path]:
         os.replace(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_json(facts: Any) -> str:
+    """Facts as JSON that people can read, too; the same ones always give the same text."""
+    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
 def sha256(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from .corpus.joined import check_twice
 from .errors import ProKDError
+from .files import to_json
 from .reporting.inputs import read_metrics
 
 ROLES = ("teacher", "student")
@@ -32,7 +32,7 @@ class TargetScores:
 
     def to_json(self) -> str:
         """RETURNS (str): All metrics, by target and role."""
-        return json.dumps(self.metrics, indent=2, ensure_ascii=False) + "\n"
+        return to_json(self.metrics)
 
     def __rich__(self) -> Table:
         """A row for each target, and for each language of those that have several; entity F1 in per cent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from ..files import to_json
 
 MAX_EXAMPLES = 5
 
@@ -48,7 +49,7 @@ class SplitReport:
 class _Json:
     def to_json(self) -> str:
         """RETURNS (str): The report as JSON; the same input always gives the same text."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return to_json(asdict(self))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..architectures import TaggerOutput
 from ..network.head import TagHead
-from ..network.label_summary import LabelSummary
+from .label_summary import LabelSummary
 
 NO_TEXTS = np.zeros(0, dtype=np.uint64)
 

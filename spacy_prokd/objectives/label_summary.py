@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .pseudo_labels import PseudoLabels
+from ..decoding import mark_broken
+from ..network.pseudo_labels import PseudoLabels
 
 
 class LabelSummary(NamedTuple):
@@ -45,11 +46,12 @@ def summarize(found: PseudoLabels, labels: Tensor, lengths: Sequence[int] | np.n
     n_classes (int): Number of tags, O included: O, then B-x and I-x of each entity label.
     """
     sureness = torch.where(labels == found.labels, found.sureness, found.teacher_sureness)
+    broken = mark_broken(labels.cpu().numpy(), np.cumsum([0, *lengths]))
     counts = [_count_words(tags, n_classes) for tags in (labels, found.teacher)]
     return LabelSummary(
         float((labels != found.teacher).float().mean()),
         float(sureness.mean()),
-        float(_invalid(labels, lengths).sum() / (labels > 0).sum().clamp_min(1)),
+        int(broken.sum()) / max(1, int((labels > 0).sum())),
         [own / teacher if teacher else None for own, teacher in zip(*counts)],
     )
 
@@ -58,12 +60,3 @@ def _count_words(tags: Tensor, n_classes: int) -> list[int]:
     """The words of each entity label."""
     counts = tags.bincount(minlength=n_classes)
     return (counts[1::2] + counts[2::2]).tolist()
-
-
-def _invalid(tags: Tensor, lengths: Sequence[int] | np.ndarray) -> Tensor:
-    """Which words go on with an entity that did not begin, bool [n_words]."""
-    before = tags.roll(1)
-    starts = np.cumsum(lengths) - lengths
-    before[torch.from_numpy(starts[starts < len(tags)]).to(tags.device)] = 0
-    inside = (tags > 0) & (tags % 2 == 0)
-    return inside & (before != tags) & (before != tags - 1)

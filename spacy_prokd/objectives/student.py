@@ -16,7 +16,6 @@ from ..decoding import best_path
 from ..errors import ProKDError
 from ..files import ArraySpool
 from ..network.head import TagHead
-from ..network.label_summary import LabelSummary, summarize
 from ..network.losses import (
     ClassReduction,
     cross_entropy,
@@ -38,6 +37,7 @@ from ..network.prototypes import (
 )
 from ..network.pseudo_labels import LabelledTexts, PseudoLabels, hard_labels, join, margin_gate, trusted
 from .base import Batch, Pass, Progress
+from .label_summary import LabelSummary, summarize
 
 
 @spacy.registry.misc("spacy-prokd.Student.v1")

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from spacy_prokd.decoding import best_path
-from spacy_prokd.network.label_summary import summarize
 from spacy_prokd.network.pseudo_labels import PseudoLabels, hard_labels
+from spacy_prokd.objectives.label_summary import summarize
 
 OUT, B_LOC, I_LOC, B_PER, I_PER = range(5)
 
