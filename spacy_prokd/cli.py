@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Optional, Protocol
 
 import typer
-from typer.core import TyperGroup
 
+from .commands import Commands
 from .errors import ProKDError
 
 if TYPE_CHECKING:
@@ -18,34 +17,6 @@ SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines")]
 GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
-
-
-class Commands(TyperGroup):
-    """Commands that say in a paragraph what is wrong with their input, without a traceback."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        """Run a command.
-
-        RAISES (typer.Exit): With 1 after an error that was said, with 130 after Ctrl-C.
-        """
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.secho("Stopped. No output was left half-written.", err=True)
-            raise typer.Exit(130) from None
-        except (ProKDError, OSError) as error:
-            # A closed pipe (EPIPE) is no error of the input: typer ends quietly.
-            if ctx.params["debug"] or (isinstance(error, OSError) and error.errno in (None, errno.EPIPE)):
-                raise
-            typer.secho(f"Error: {_describe(error)}", fg=typer.colors.RED, err=True)
-            raise typer.Exit(1) from None
-
-
-def _describe(error: ProKDError | OSError) -> str:
-    if isinstance(error, ProKDError):
-        return str(error)
-    what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return f"{what}. No output was left half-written."
 
 
 app = typer.Typer(
