@@ -115,9 +115,11 @@ class PackedEncoder:
 
     def _attend(self, query_key_value: Tensor, groups: Sequence[Group]) -> Tensor:
         """Let the pieces of each window attend to one another: [n_pieces, 3 * width] to [n_pieces, width]."""
+        sizes = [group.end - group.start for group in groups]
+        # split, for a slice's gradient is as long as all rows together
+        parts = query_key_value.split([*sizes, len(query_key_value) - sum(sizes)])
         attended = []
-        for group in groups:
-            rows = query_key_value[group.start : group.end]
+        for group, rows in zip(groups, parts):
             if group.pieces is not None:
                 rows = _Pad.apply(rows, group.pieces, group.places)
             heads = rows.view(group.n_windows, group.length, 3, self.heads, -1)
