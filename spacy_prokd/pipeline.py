@@ -37,6 +37,7 @@ from .decoding import decode, fit_to_words, other_labels
 from .errors import ProKDError
 from .labels import tags_of
 from .loggers import OF_EPOCH
+from .messages import remember_encoders
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
@@ -45,6 +46,8 @@ from .span_scores import SPANS_KEY, set_entities
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
+
+remember_encoders()
 
 ENOUGH_TEXTS = 8000  # for a student to learn anew from what layer to decide: 8,323 were enough, 850 were too few
 
