@@ -34,8 +34,9 @@ def measure_scaling(
 ) -> dict[str, Any]:
     """Words a second of a student's `nlp.pipe` over several texts of each size.
 
-    sentences (int): Texts by which batch sizes and threads are measured; processes by eight times as many, and there
-        a pipeline without any pipe as well: what spaCy itself needs to send texts and Docs to and fro.
+    sentences (int): Texts by which batch sizes and threads are measured; one process, of all threads, and two by eight
+        times as many, and there a pipeline without any pipe as well: what spaCy itself needs to send texts and Docs
+        to and fro.
     longest (int): Words of the longest text; from 10 on, each ten times as long.
     largest (int): Texts of the largest corpus; from 1,000 on, each ten times as large, of the first words of the
         corpus's own again and again. Each but the first is tagged once.
@@ -50,7 +51,7 @@ def measure_scaling(
     speed, bare = _Speed(nlp, rounds), _Speed(spacy.blank("xx"), rounds)
     lengths, sizes = list(_powers(10, longest)), list(_powers(1000, largest))
     with progress_bar() as progress:
-        task = progress.add_task("scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 2)
+        task = progress.add_task("scaling", total=len(lengths) + len(BATCH_SIZES) + len(sizes) + threads + 3)
 
         def measure(name: str, cases: Iterable[int], run: Callable[[int], float]) -> dict[str, float]:
             found = {}
@@ -76,7 +77,7 @@ def measure_scaling(
                 "batch_size": measure("texts a batch", BATCH_SIZES, lambda n: speed.of(texts, batch_size=n)),
                 "corpus_size": measure("texts", sizes, lambda n: speed.of_stream(short, n, once=n > sizes[0])),
                 "threads": measure("threads", range(1, threads + 1), with_threads),
-                "processes": measure("processes", (2,), lambda n: speed.of(many, n_process=n)),
+                "processes": measure("processes", (1, 2), lambda n: speed.of(many, n_process=n)),
                 "empty_pipeline_processes": measure("processes, no pipe", (2,), lambda n: bare.of(many, n_process=n)),
             },
         }

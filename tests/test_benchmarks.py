@@ -131,7 +131,7 @@ def test_scaling(tiny_encoder: Path) -> None:
     speeds = result["words_per_second"]
     assert list(speeds["document_length"]) == ["10", "100", "1000"]
     assert list(speeds["corpus_size"]) == ["1000"]
-    assert list(speeds["processes"]) == list(speeds["empty_pipeline_processes"]) == ["2"]
+    assert list(speeds["processes"]) == ["1", "2"] and list(speeds["empty_pipeline_processes"]) == ["2"]
     assert len(speeds["threads"]) == torch.get_num_threads()
     assert all(speed > 0 for group in speeds.values() for speed in group.values())
 
