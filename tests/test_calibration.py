@@ -24,6 +24,11 @@ def test_the_expected_calibration_error_by_hand():
     }
 
 
+def test_the_error_is_not_of_rounded_bins():
+    # 0.83334 is 0.166673 away from two of three; the rounded 0.8333 and 0.6667 are 0.1666 apart
+    assert calibration(np.full(3, 0.83334), np.array([True, True, False]))["ece"] == 0.1667
+
+
 def test_scores_that_say_what_they_are_worth_have_no_error():
     found = calibration(np.full(10, 0.8), np.arange(10) < 8)
     assert found["ece"] == pytest.approx(0.0, abs=1e-9)
