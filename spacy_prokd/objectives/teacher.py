@@ -69,7 +69,7 @@ class Teacher:
 
     def start_epoch(self, head: TagHead, progress: Progress, corpus: Pass) -> None:
         """Source prototypes are the means over the epoch that ended (Eq. 3): no pass of its own is needed."""
-        if self._epoch_sums is not None:
+        if self._epoch_sums is not None and progress.epoch > 0:  # before the first they are of an earlier training
             head.source.reset(self._epoch_sums)
         self._epoch_sums = None
 

@@ -128,6 +128,17 @@ class TestTeacher:
         alone = class_sums(make_output(12, seed=9).vectors.detach()[:6], ONE_HOT[CLASSES_OF_WORDS[:6]]).means()
         assert_close(head.source.prototypes(), alone)
 
+    def test_source_prototypes_of_an_earlier_training_are_forgotten(self, head):
+        teacher, fresh = make_teacher(alignment_weight=1.0), make_head()
+        teacher.losses(head, make_output(12, seed=9), Batch(CLASSES_OF_WORDS, None), LATER)  # the last step of it
+        teacher.start_epoch(fresh, Progress(0, 2, 0.0), no_pass)
+        assert not fresh.source.present().any()
+        output = make_output(12)
+        teacher.losses(fresh, output, Batch(CLASSES_OF_WORDS, None), Progress(0, 2, 0.5))
+        teacher.start_epoch(fresh, Progress(1, 2, 0.0), no_pass)
+        expected = class_sums(output.vectors.detach()[:6], ONE_HOT[CLASSES_OF_WORDS[:6]]).means()
+        assert_close(fresh.source.prototypes(), expected)
+
     @pytest.mark.parametrize("classes", [torch.full((6,), -1), torch.tensor([0, 1, 2, 0, 1, 0])])
     def test_a_batch_of_one_language_alone_aligns_nothing(self, head, classes):
         output = make_output(6)
