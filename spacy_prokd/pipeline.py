@@ -41,7 +41,7 @@ from .messages import remember_encoders
 from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
-from .soft_labels import get_soft_labels, get_vectors
+from .soft_labels import check_words, get_soft_labels, get_vectors
 from .span_scores import SPANS_KEY, set_entities
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
@@ -386,6 +386,8 @@ class ProKDNer(TrainablePipe):
     def _batch(self, examples: list[Example], units: Units, output: TaggerOutput) -> Batch:
         """What is known of the units; of several words, their first tells."""
         device = output.logits.device
+        if self.objective.needs_soft_labels:
+            check_words(example for example in examples if not has_gold(example.reference))
         examples = [
             example if len(doc) == len(example.predicted) else Example(doc, example.reference)
             for example, doc in zip(examples, units.docs)

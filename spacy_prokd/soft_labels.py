@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, DocBin
+from spacy.training import Example
 from spacy.util import minibatch
 
 from .architectures import TaggerOutput, probabilities, split_by_doc
@@ -48,6 +49,20 @@ def get_soft_labels(doc: Doc, n_tags: int) -> np.ndarray:
             f"{n_tags} tags: the corpus was labelled by a teacher with other labels. Label it again."
         )
     return _restore(raw, n_tags)
+
+
+def check_words(examples: Iterable[Example]) -> None:
+    """See that texts are read as the very words that their soft labels belong to.
+
+    RAISES (ProKDError): If one is not.
+    """
+    for example in examples:
+        if len(example.predicted) != len(example.reference):
+            raise ProKDError(
+                f"A text of {len(example.reference)} words with soft labels was read as {len(example.predicted)} words "
+                f'("{example.reference.text[:40]}"): soft labels belong to words. Read the corpus with '
+                '@readers = "spacy-prokd.Corpus.v1", which keeps them.'
+            )
 
 
 def set_vectors(doc: Doc, h: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import spacy
 import torch
 from conftest import LABELS, TEXTS, initialize, learn, make_nlp, scored, weights
 from spacy.language import Language
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_prokd.architectures import get_head
@@ -174,6 +174,17 @@ def test_soft_labels_of_a_teacher_with_other_labels_are_an_error(small_tok2vec, 
     initialize(nlp, target_examples, labels=LABELS)
     with pytest.raises(ProKDError, match="labelled by a teacher with other labels"):
         nlp.update(target_examples)
+
+
+@pytest.mark.parametrize("words", [["Angela", "Merkel", "in", "U.S."], ["Angela", "Merkel", "in", "U", ".", "S", "."]])
+def test_soft_labels_belong_to_the_words_they_were_made_for(small_tok2vec, nlp, words):
+    """Another reader may tokenise a text anew; by row alone, words would get their neighbours' labels."""
+    reference = Doc(nlp.vocab, words=["Angela", "Merkel", "in", "U.", "S."])
+    set_soft_labels(reference, np.full((5, 7), 1 / 7, dtype=np.float32))
+    student, examples = make_nlp(small_tok2vec, objective=STUDENT), [Example(Doc(nlp.vocab, words=words), reference)]
+    initialize(student, examples, labels=LABELS)
+    with pytest.raises(ProKDError, match=rf"5 words with soft labels was read as {len(words)} words.*prokd.Corpus.v1"):
+        student.update(examples)
 
 
 def test_a_student_needs_soft_labels(small_tok2vec, target_examples):
