@@ -162,6 +162,8 @@ def _place(pipeline: Path, files: Sequence[Path]) -> dict[str, Any]:
     tags = nlp.get_pipe("prokd_ner").tags
     languages = [read_words(nlp, path, MOST_DOCS) for path in files]
     drawn = make_map(languages, len(tags), min(WORDS, MOST_WORDS // (2 * len(tags))))
+    if not drawn.shared:
+        raise ProKDError(f"No class has words in both {files[0]} and {files[1]}: their prototypes cannot be compared.")
     words, means = drawn.places()
     corner = np.min(np.concatenate(words + means), axis=0)
     size = np.max(np.concatenate(words + means) - corner)

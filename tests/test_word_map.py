@@ -11,7 +11,7 @@ import pytest
 import spacy
 from conftest import LABELS, TARGET
 from spacy.language import Language
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -110,6 +110,12 @@ def test_what_cannot_be_drawn_stops_nothing(tmp_path: Path, converted: Path) -> 
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path / "other")
     assert "no prokd_ner" in write(tmp_path / "other", converted)["left_out"]
+
+
+def test_texts_without_a_class_in_common_stop_nothing(pipeline: Path, converted: Path, nlp: Language) -> None:
+    for lang, split, tag in (("en", "dev", "B-PER"), ("de", "test", "B-LOC")):
+        DocBin(docs=[Doc(nlp.vocab, words=["Paris"], ents=[tag])]).to_disk(converted / lang / f"{split}.spacy")
+    assert "No class has words in both" in write(pipeline, converted)["left_out"]
 
 
 @pytest.mark.usefixtures("benchmarks_folder")
