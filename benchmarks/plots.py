@@ -163,7 +163,7 @@ DRAWINGS: dict[str, tuple[Callable[[Any, Figure], None], tuple[float, float]]] =
     "layers.json": (draw_layers, (4.5, 3.0)),
     "memory.json": (draw_memory, (8.5, 3.0)),
     "scaling.json": (draw_scaling, (7.5, 5.0)),
-    "experiments.jsonl": (draw_target_texts, (5.5, 3.5)),
+    "falling_rate.jsonl": (draw_target_texts, (5.5, 3.5)),
 }
 
 
