@@ -42,7 +42,7 @@ from .objectives import Batch, Objective, Progress
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import check_words, get_soft_labels, get_vectors
-from .span_scores import SPANS_KEY, set_entities
+from .span_scores import set_entities
 from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
@@ -287,15 +287,17 @@ class ProKDNer(TrainablePipe):
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
-        threshold, n_alternatives, temperature = (self.cfg[key] for key in ("threshold", "alternatives", "temperature"))
-        decoded = decode(predicted, self.labels, threshold, temperature)
+        n_alternatives, temperature = self.cfg["alternatives"], self.cfg["temperature"]
+        decoded = decode(predicted, self.labels, self.cfg["threshold"], temperature)
         joining = frozenset(self.cfg["joining"])
         for doc, p, spans in zip(docs, predicted, decoded):
             words = [word.text for word in doc] if spans else []
-            kept = set_entities(doc, fit_to_words(join_spans(spans, words, joining), words))
+            fitted = fit_to_words(join_spans(spans, words, joining), words)
+            found = [span for span in fitted if span.start < span.end]
+            others = None
             if n_alternatives:
-                others = [other_labels(p, span, self.labels, temperature)[:n_alternatives] for span in kept]
-                doc.spans[SPANS_KEY].attrs["alternatives"] = others
+                others = [other_labels(p, span, self.labels, temperature)[:n_alternatives] for span in found]
+            set_entities(doc, found, others)
 
     def update(
         self,

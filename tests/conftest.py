@@ -24,7 +24,9 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from spacy_prokd.architectures import get_head
+from spacy_prokd.decoding import ScoredSpan
 from spacy_prokd.network.prototypes import Moments, measuring_unit
+from spacy_prokd.span_scores import set_entities
 
 torch.set_num_threads(1)
 
@@ -209,6 +211,13 @@ def scored(doc: Doc) -> list[tuple]:
     group = doc.spans["prokd"]
     spans = [(span.start, span.end, span.label_) for span in group]
     return [(*span, pytest.approx(score, abs=1e-4)) for span, score in zip(spans, group.attrs["scores"], strict=True)]
+
+
+def scored_doc(vocab: Vocab, words: Sequence[str], tags: Sequence[str], scores: Sequence[float]) -> Doc:
+    """A Doc whose entities, as the tags say, were found with these scores."""
+    doc, gold = Doc(vocab, words=words), Doc(vocab, words=words, ents=tags)
+    set_entities(doc, [ScoredSpan(*span, score) for span, score in zip(found(gold), scores, strict=True)])
+    return doc
 
 
 def set_sure(nlp: Language, words: Sequence[str], tags: Sequence[str]) -> Doc:

@@ -12,7 +12,8 @@ from conftest import (
     scored,
     weights,
 )
-from spacy.tokens import Span
+from spacy.pipeline.functions import merge_entities
+from spacy.tokens import Doc, Span, SpanGroup
 
 
 def test_entities_of_a_ruler_before_it_stay(trained):
@@ -43,6 +44,47 @@ def test_a_span_has_its_score_whatever_later_pipes_add_to_it(trained):
     assert doc[0:1]._.score is None and doc[4:6]._.score is None
     assert Span(doc, 0, 2, label="ORG")._.score is None
     assert spacy.blank("xx")("no group here")[0:1]._.score is None
+
+
+def test_a_second_one_finds_what_the_first_left_and_both_give_scores(trained, small_tok2vec):
+    trained.get_pipe("prokd_ner").cfg |= {"threshold": {"PER": 1.1}, "alternatives": 1}
+    alone = trained(TEXTS[0])
+    assert found(alone) == [(3, 4, "LOC")]
+    second = trained.add_pipe("prokd_ner", name="second", config={"model": {"tok2vec": small_tok2vec}})
+    second.from_bytes(trained.get_pipe("prokd_ner").to_bytes()).cfg |= {"threshold": 0.0, "alternatives": 0}
+    doc = trained(TEXTS[0])
+    assert found(doc) == [(0, 2, "PER"), (3, 4, "LOC")]
+    assert [ent._.score for ent in doc.ents] == doc.spans["prokd"].attrs["scores"]
+    assert doc.ents[1]._.score == alone.ents[0]._.score
+    assert [ent._.alternatives for ent in doc.ents] == [[], alone.ents[0]._.alternatives]
+
+
+def test_a_doc_that_is_read_again_keeps_its_scores(trained):
+    doc = trained(TEXTS[0])
+    before = scored(doc)
+    assert scored(trained(doc)) == before and before
+    doc.ents = []
+    assert scored(trained(doc)) == before
+
+
+def test_words_where_no_entity_may_be_stay_without_one(trained):
+    doc = trained.make_doc(TEXTS[0])
+    doc.set_ents([], blocked=[doc[1:2]], default="missing")
+    assert found(trained(doc)) == [(3, 4, "LOC")]
+    assert [word.ent_iob_ for word in doc] == ["O", "B", "O", "B", "O", "O"]
+
+
+def test_scores_stay_when_words_are_merged_or_split(trained):
+    trained.get_pipe("prokd_ner").cfg["alternatives"] = 1
+    doc = trained(" ".join(TEXTS))
+    before = [(ent.text, ent._.score, ent._.alternatives) for ent in doc.ents]
+    merge_entities(doc)
+    with doc.retokenize() as retokenizer:
+        retokenizer.split(doc[0], ["Angela", " Merkel"], heads=[doc[0], doc[0]])
+    assert [(ent.text, ent._.score, ent._.alternatives) for ent in doc.ents] == before
+    doc.spans["prokd"] = SpanGroup(doc, spans=doc.ents, attrs=doc.spans["prokd"].attrs)
+    again = Doc(doc.vocab).from_bytes(doc.to_bytes())
+    assert [(ent.text, ent._.score, ent._.alternatives) for ent in again.ents] == before
 
 
 def test_it_can_be_switched_off(trained, tmp_path):

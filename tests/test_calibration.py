@@ -9,9 +9,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_prokd.calibration import calibrate, calibration, collect_scores, fit_temperature
-from spacy_prokd.decoding import soften
+from spacy_prokd.decoding import ScoredSpan, soften
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.span_scores import SPANS_KEY
+from spacy_prokd.span_scores import set_entities
 
 
 def test_the_expected_calibration_error_by_hand():
@@ -41,10 +41,8 @@ def test_without_entities_there_is_nothing_to_say():
 def test_only_entities_with_a_score_count(nlp):
     words = ["Anna", "in", "Bonn", "und", "Otto"]
     predicted, gold = Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=["B-PER", "O", "B-LOC", "O", "O"])
-    anna, bonn, otto = Span(predicted, 0, 1, "PER"), Span(predicted, 2, 3, "ORG"), Span(predicted, 4, 5, "PER")
-    predicted.ents = [anna, bonn, otto]  # Otto is of another component
-    predicted.spans[SPANS_KEY] = [anna, bonn]
-    predicted.spans[SPANS_KEY].attrs["scores"] = [0.9, 0.7]
+    predicted.ents = [Span(predicted, 4, 5, "PER")]  # of another component
+    set_entities(predicted, [ScoredSpan(0, 1, "PER", 0.9), ScoredSpan(2, 3, "ORG", 0.7)])
     scores, right = collect_scores([Example(predicted, gold)])
     assert (scores.tolist(), right.tolist()) == ([0.9, 0.7], [True, False])
 

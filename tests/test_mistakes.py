@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from spacy.tokens import Doc, DocBin, SpanGroup
+from conftest import scored_doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
 from spacy_prokd.mistakes import count_alone, count_confusions, find_disagreements, find_worst, keep_gold
-from spacy_prokd.span_scores import SPANS_KEY
 
 VOCAB = Vocab()
 
@@ -18,8 +18,7 @@ VOCAB = Vocab()
 def tagged(gold: str, found: str, scores: Sequence[float] = ()) -> Doc:
     """A Doc of as many words as there are tags, with the scores of its entities."""
     words = [f"w{i}" for i in range(len(gold.split()))]
-    doc = Doc(VOCAB, words=words, ents=found.split())
-    doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=list(doc.ents), attrs={"scores": list(scores)})
+    doc = scored_doc(VOCAB, words, found.split(), scores) if scores else Doc(VOCAB, words=words, ents=found.split())
     return keep_gold(Example(doc, Doc(VOCAB, words=words, ents=gold.split())))
 
 

@@ -3,7 +3,8 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from spacy.tokens import Doc, DocBin, SpanGroup
+from conftest import scored_doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
@@ -11,7 +12,6 @@ from spacy_prokd.errors import ProKDError
 from spacy_prokd.mistakes import keep_gold
 from spacy_prokd.reporting import write_report
 from spacy_prokd.reporting.sentences import MOST_TEXTS
-from spacy_prokd.span_scores import SPANS_KEY
 
 ROLES = ("teacher", "student")
 KINDS = {"metrics": "json", "logs": "jsonl", "configs": "cfg", "tagged": "spacy"}
@@ -64,8 +64,7 @@ def save_tagged(path, texts):
     """Write texts as a pipeline tagged them: words, gold tags, found tags and scores of each."""
     vocab, docs = Vocab(), DocBin()
     for words, gold, found, scores in texts:
-        doc = Doc(vocab, words=words.split(), ents=found.split())
-        doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=list(doc.ents), attrs={"scores": scores})
+        doc = scored_doc(vocab, words.split(), found.split(), scores)
         docs.add(keep_gold(Example(doc, Doc(vocab, words=words.split(), ents=gold.split()))))
     docs.to_disk(path)
 
