@@ -33,17 +33,15 @@ class ScoredSpan(NamedTuple):
 def decode(
     probabilities: Sequence[np.ndarray],
     labels: Sequence[str],
-    threshold: float | Mapping[str, float] = 0.0,
     temperature: float = 1.0,
 ) -> list[list[ScoredSpan]]:
     """Find the entities of each text.
 
     probabilities (Sequence[np.ndarray]): Tag probabilities of each text, [n_words, 1 + 2 * n_labels].
     labels (Sequence[str]): The labels, in the order of their tags.
-    threshold (float | Mapping[str, float]): Spans with a lower score are left out; by label, 0 for those not named.
     temperature (float): Of the scores, see `soften`.
     RETURNS (list[list[ScoredSpan]]): The spans of each text, in order; none overlap.
-    RAISES (ProKDError): If the number of columns is not the number of tags, or a threshold is of no label.
+    RAISES (ProKDError): If the number of columns is not the number of tags.
     """
     found: list[list[ScoredSpan]] = [[] for _ in probabilities]
     if not found:
@@ -58,8 +56,6 @@ def decode(
     path = best_path(flat, offsets)
     starts, ends = _find_spans(path, offsets)
     scores = soften(_score_spans(flat, path, starts, ends, offsets), temperature)
-    kept = scores >= _thresholds(threshold, labels)[path[starts] // 2]
-    starts, ends, scores = starts[kept], ends[kept], scores[kept]
     texts = np.searchsorted(offsets, starts, side="right") - 1
     columns = (texts, starts - offsets[texts], ends - offsets[texts], path[starts] // 2, scores)
     for text, start, end, label, score in zip(*(column.tolist() for column in columns)):
@@ -76,13 +72,17 @@ def soften(scores: np.ndarray, temperature: float) -> np.ndarray:
     return odds / (odds + (1 - scores) ** (1 / temperature))
 
 
-def _thresholds(threshold: float | Mapping[str, float], labels: Sequence[str]) -> np.ndarray:
-    """The threshold of each label, [n_labels]"""
+def thresholds_of(threshold: float | Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
+    """The threshold of each label.
+
+    threshold (float | Mapping[str, float]): One for all, or by label, 0 for those not named.
+    RAISES (ProKDError): If one is of no label.
+    """
     if not isinstance(threshold, Mapping):
-        return np.full(len(labels), threshold)
+        return dict.fromkeys(labels, threshold)
     if unknown := sorted(set(threshold) - set(labels)):
         raise ProKDError(f"There are thresholds for {', '.join(unknown)}, but the labels are {', '.join(labels)}.")
-    return np.array([threshold.get(label, 0.0) for label in labels])
+    return {label: threshold.get(label, 0.0) for label in labels}
 
 
 def fit_to_words(spans: Sequence[ScoredSpan], words: Sequence[str]) -> list[ScoredSpan]:

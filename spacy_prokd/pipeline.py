@@ -33,7 +33,7 @@ from .architectures import (
     probabilities,
 )
 from .corpus.readers import has_gold
-from .decoding import decode, fit_to_words, other_labels
+from .decoding import decode, fit_to_words, other_labels, thresholds_of
 from .errors import ProKDError
 from .labels import tags_of
 from .loggers import OF_EPOCH
@@ -288,12 +288,12 @@ class ProKDNer(TrainablePipe):
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
         n_alternatives, temperature = self.cfg["alternatives"], self.cfg["temperature"]
-        decoded = decode(predicted, self.labels, self.cfg["threshold"], temperature)
-        joining = frozenset(self.cfg["joining"])
-        for doc, p, spans in zip(docs, predicted, decoded):
+        thresholds, joining = thresholds_of(self.cfg["threshold"], self.labels), frozenset(self.cfg["joining"])
+        for doc, p, spans in zip(docs, predicted, decode(predicted, self.labels, temperature)):
             words = [word.text for word in doc] if spans else []
             fitted = fit_to_words(join_spans(spans, words, joining), words)
-            found = [span for span in fitted if span.start < span.end]
+            # the threshold last: a part of what is not sure enough is no entity either
+            found = [span for span in fitted if span.start < span.end and span.score >= thresholds[span.label]]
             others = None
             if n_alternatives:
                 others = [other_labels(p, span, self.labels, temperature)[:n_alternatives] for span in found]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spacy_prokd import decoding
-from spacy_prokd.decoding import ScoredSpan, best_path, decode, other_labels
+from spacy_prokd.decoding import ScoredSpan, best_path, decode, other_labels, thresholds_of
 from spacy_prokd.errors import ProKDError
 
 FLOOR = np.finfo(np.float32).tiny
@@ -117,20 +117,11 @@ def test_scores_are_probabilities_and_spans_do_not_overlap(given_texts: list[np.
         assert all(0 < span.score <= 1 for span in spans)
 
 
-@unhurried
-@given(texts(), st.floats(0, 1))
-def test_threshold_only_leaves_out(given_texts: list[np.ndarray], threshold: float) -> None:
-    labels = LABELS[: (given_texts[0].shape[1] - 1) // 2] if given_texts else []
-    kept = [[span for span in spans if span.score >= threshold] for spans in decode(given_texts, labels)]
-    assert decode(given_texts, labels, threshold) == kept
-
-
 def test_each_label_may_have_a_threshold_of_its_own() -> None:
-    text = np.concatenate([one_hot([B_PER], 0.7), one_hot([B_LOC], 0.6)])
-    assert [span.label for span in decode([text], LABELS, {"PER": 0.9})[0]] == ["LOC"]
-    assert [span.label for span in decode([text], LABELS, {"LOC": 0.9, "PER": 0.1})[0]] == ["PER"]
+    assert thresholds_of(0.3, LABELS) == {"LOC": 0.3, "PER": 0.3}
+    assert thresholds_of({"PER": 0.9}, LABELS) == {"LOC": 0.0, "PER": 0.9}
     with pytest.raises(ProKDError, match="thresholds for ORG, but the labels are LOC, PER"):
-        decode([text], LABELS, {"ORG": 0.5})
+        thresholds_of({"ORG": 0.5}, LABELS)
 
 
 def test_other_labels_are_as_probable_as_their_own_span() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import spacy
 from conftest import (
@@ -35,6 +36,18 @@ def test_the_threshold_drops_what_is_less_probable(trained):
     assert sum(len(doc.ents) for doc in trained.pipe(TEXTS)) == len(scores) - n_dropped
     pipe.cfg["threshold"] = 1.1
     assert not any(doc.ents for doc in trained.pipe(TEXTS))
+
+
+@pytest.mark.parametrize(("threshold", "found_at"), [(0.5, [(0, 4, "LOC")]), (0.7, []), ({"LOC": 0.7}, [])])
+def test_a_threshold_leaves_out_entities_and_makes_no_other_ones(trained, threshold, found_at):
+    pipe = trained.get_pipe("prokd_ner")
+    pipe.cfg |= {"joining": ["("], "threshold": threshold}
+    p = np.zeros((4, len(pipe.tags)), dtype=np.float32)
+    p[range(4), [pipe.tags.index(tag) for tag in ("B-LOC", "O", "B-LOC", "O")]] = [0.9, 1.0, 0.6, 1.0]
+    p[:, 0] = 1 - p[:, 1:].sum(axis=1)
+    doc = Doc(trained.vocab, words=["Uruk", "(", "Irak", ")"])
+    pipe.set_annotations([doc], [p])
+    assert found(doc) == found_at, "and not Uruk alone, though it is sure enough"
 
 
 def test_a_threshold_for_one_label_and_other_labels_of_an_entity(trained, tmp_path):
