@@ -67,7 +67,7 @@ class WordPieces:
         new = [word for word in dict.fromkeys(words) if word not in known]
         if new:
             if len(known) > MAX_REMEMBERED_WORDS:
-                known.clear()
+                known = self._remembered = {}  # not cleared: another thread may be about to read it
                 new = list(dict.fromkeys(words))
             most = min(MAX_PIECES_A_WORD, self.room)
             # 16 characters a piece is more than any vocabulary needs: the tail would be cut anyway

@@ -179,6 +179,22 @@ def test_what_is_remembered_is_bounded_and_stays_right(tiny_tokenizer, monkeypat
         assert len(pieces._remembered) <= 5 + len(words)
 
 
+def test_what_is_remembered_may_be_forgotten_by_another_thread_meanwhile(tiny_tokenizer, monkeypatch):
+    monkeypatch.setattr("spacy_prokd.network.pieces.MAX_REMEMBERED_WORDS", 2)
+    pieces = make_pieces(tiny_tokenizer)
+    expected = pieces.of_words(["Paris", "Berlin"])
+
+    class Interrupted:
+        def encode_batch(self, *args, **options):
+            pieces.tokenizer = tokenizer
+            for word in ("Munich", "Weber"):  # another thread's; the second finds that there are too many
+                pieces.of_words([word])
+            return tokenizer.encode_batch(*args, **options)
+
+    tokenizer, pieces.tokenizer = pieces.tokenizer, Interrupted()
+    assert pieces.of_words(["Paris", "Merkel", "Berlin"])[::2] == expected
+
+
 def test_a_tokenizers_own_padding_and_truncation_are_switched_off(tiny_tokenizer):
     tokenizer = Tokenizer.from_str(tiny_tokenizer.to_str())
     tokenizer.enable_padding(pad_id=PAD, pad_token="<pad>")
