@@ -7,13 +7,13 @@ of a text is cut by spaCy's rules. Which letters belong together is the encoder'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import spacy
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
-from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, get_words_and_spaces
+from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 
 from .errors import ProKDError
 from .scripts import cut_letters, has_spaceless, is_letter
@@ -47,8 +47,33 @@ class ScriptTokenizer(Tokenizer):
             return super().__call__(string)
         tokenize = super().__call__
         parts = ([part] if is_letter(part) else [word.text for word in tokenize(part)] for part in cut_letters(string))
-        words, spaces = get_words_and_spaces([word for part in parts for word in part if not word.isspace()], string)
+        words, spaces = _words_and_spaces([word for part in parts for word in part if not word.isspace()], string)
         return Doc(self.vocab, words=words, spaces=spaces)
+
+
+def _words_and_spaces(found: Iterable[str], text: str) -> tuple[list[str], list[bool]]:
+    """All words of a text, white space included, and whether a space follows each.
+
+    As spaCy's `get_words_and_spaces`, which copies the rest of the text for each word.
+
+    found (Iterable[str]): The words that are no white space, in order.
+    """
+    words: list[str] = []
+    spaces: list[bool] = []
+    at = 0
+    for word in found:
+        start = text.index(word, at)
+        if start > at:
+            words.append(text[at:start])
+            spaces.append(False)
+        at = start + len(word)
+        words.append(word)
+        spaces.append(text.startswith(" ", at))
+        at += spaces[-1]
+    if at < len(text):
+        words.append(text[at:])
+        spaces.append(False)
+    return words, spaces
 
 
 def blank(lang: str = "xx") -> Language:

@@ -8,6 +8,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.util import get_words_and_spaces
 
 from spacy_prokd.corpus.convert import convert_language
 from spacy_prokd.corpus.docbins import read_docs
@@ -44,6 +45,14 @@ def test_letters_are_words_with_their_marks(text, words):
 def test_no_text_is_changed(parts):
     text = "".join(parts)
     assert NLP(text).text == text
+
+
+@given(st.lists(st.sampled_from([*"ab ,中文ไที่\n\t\u200b\u3000", "  "])))
+def test_spaces_are_where_spacy_has_them(parts):
+    text = "".join([*parts, "中"])
+    doc = NLP(text)
+    words = [word.text for word in doc]
+    assert (words, [bool(word.whitespace_) for word in doc]) == get_words_and_spaces(words, text)
 
 
 @given(st.text(st.characters(max_codepoint=0x5FF)))
