@@ -225,8 +225,8 @@ def _initialize_tagger(model: Model, X: list[Doc] | None = None, Y: object = Non
             "[initialize.components.prokd_ner.encoder], a listener its transformer earlier in the pipeline."
         )
     width = tok2vec.get_dim("nO")
-    head.set_dim("nI", width)
-    head.set_dim("nO", model.get_dim("nO"))
+    head.set_dim("nI", width, force=True)
+    head.set_dim("nO", model.get_dim("nO"), force=True)
     head.shims[0].module = TagHead(width, model.get_dim("nO"), model.attrs["dropout"])
     return model
 

@@ -37,7 +37,7 @@ def load_encoder(name: str) -> Callable[[Model], Model]:
         for node in encoders:
             encoder = read_encoder(name, **node.attrs["settings"])
             node.shims[0].module = encoder
-            node.set_dim("nO", encoder.width)
+            node.set_dim("nO", encoder.width, force=True)
         return model
 
     return load

@@ -182,7 +182,7 @@ class ProKDNer(TrainablePipe):
 
         get_examples (Callable): Gives all training examples.
         nlp (Optional[Language]): The pipeline the component is part of.
-        labels (Optional[list[str]]): The entity labels; found in the examples if None.
+        labels (Optional[list[str]]): The entity labels; if None, those found in the examples and those added before.
         encoder (Optional[Callable]): Loads pretrained weights, e.g. `spacy-prokd.load_encoder.v1`.
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
         layers (Optional[Union[float, str]]): How many of the encoder's layers to keep, the lowest; below 1, which
@@ -208,7 +208,7 @@ class ProKDNer(TrainablePipe):
                 joins.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)
-        self.cfg["labels"] = sorted(labels or found or self.labels)
+        self.cfg["labels"] = sorted(set(labels or found.union(self.labels)))
         self.cfg["joining"] = joins.joining()
         if not self.labels:
             raise ProKDError(
@@ -217,8 +217,7 @@ class ProKDNer(TrainablePipe):
             )
         if unknown := found - set(self.labels):
             raise ProKDError(f"The corpus has labels {sorted(unknown)} that are not among {list(self.labels)}.")
-        if not self.model.has_dim("nO"):
-            self.model.set_dim("nO", len(self.tags))
+        self.model.set_dim("nO", len(self.tags), force=True)
         if start_from is not None:
             # all there is: initialising the model after it would draw the weights of Thinc's own layers anew
             self._load_weights(Path(start_from))

@@ -128,13 +128,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Token
     return folder
 
 
-def make_encoder(folder: Path, tokenizer: Tokenizer) -> None:
+def make_encoder(folder: Path, tokenizer: Tokenizer, width: int = 32) -> None:
     """Write a Hugging Face folder, see `tiny_encoder`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = BertConfig(
             vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=32,
+            hidden_size=width,
             num_hidden_layers=3,
             num_attention_heads=4,
             intermediate_size=64,

@@ -20,7 +20,9 @@ from conftest import (
     found,
     initialize,
     learn,
+    make_encoder,
     make_nlp,
+    make_tokenizer,
     read_tagged,
     scored,
     to_examples,
@@ -294,6 +296,27 @@ def test_a_trained_component_takes_no_more_labels(trained):
     )
     assert [untrained.get_pipe("prokd_ner").add_label(label) for label in ("PER", "LOC", "PER")] == [1, 1, 0]
     assert untrained.get_pipe("prokd_ner").tags == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_a_label_may_be_added_before_and_named_twice(small_tok2vec, source_examples):
+    nlp = make_nlp(small_tok2vec)
+    nlp.get_pipe("prokd_ner").add_label("DAY")
+    assert initialize(nlp, source_examples).get_pipe("prokd_ner").labels == ("DAY", *LABELS)
+    twice = initialize(make_nlp(small_tok2vec), source_examples, labels=[*LABELS, "PER"])
+    assert twice.get_pipe("prokd_ner").labels == tuple(LABELS)
+    assert twice(TEXTS[0]).has_annotation("ENT_IOB")
+
+
+def test_it_can_be_initialized_again_with_more_labels_and_another_encoder(slot, source_examples, tmp_path):
+    tok2vec, encoder = slot
+    nlp = initialize(make_nlp(tok2vec), source_examples, encoder)
+    weather = to_examples([Doc(nlp.vocab, words=["It", "rains"], ents=["O", "B-WEATHER"])])
+    if encoder is not None:
+        encoder = tmp_path / "wider"
+        make_encoder(encoder, make_tokenizer(), width=48)
+    initialize(nlp, [*source_examples, *weather], encoder)
+    learn(nlp, weather, steps=20)
+    assert found(nlp("It rains")) == [(1, 2, "WEATHER")]
 
 
 def test_update_and_use_without_initialize_say_what_to_do(slot, source_examples):
