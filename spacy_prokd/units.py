@@ -8,7 +8,7 @@ together are cut into its pieces; each piece is read as one word, and all of its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -79,10 +79,15 @@ def to_words(output: TaggerOutput, units: Units, docs: Sequence[Doc]) -> TaggerO
 
 
 def _runs(doc: Doc) -> list[tuple[int, int]]:
-    """Start and end of the stretches of single letters that may be one piece: of these scripts, digits, or ASCII."""
+    """Start and end of the stretches of single letters that may be one piece: of these scripts, digits, or ASCII.
+
+    They end at spaces, unless all words have one: then nobody said where spaces are, as in a corpus of columns.
+    """
+    spaces = [bool(word.whitespace_) for word in doc[:-1]]
+    n_before = [0] * len(doc) if all(spaces) else list(accumulate(spaces, initial=0))
     runs = []
     start = 0
-    for kind, words in groupby(doc, lambda word: _kind(word.text)):
+    for (kind, _n_spaces), words in groupby(zip((_kind(word.text) for word in doc), n_before)):
         end = start + sum(1 for _ in words)
         if kind is not None and end - start > 1:
             runs.append((start, end))

@@ -11,13 +11,14 @@ from spacy_prokd.architectures import TaggerOutput
 from spacy_prokd.corpus.readers import create_corpus
 from spacy_prokd.shrinking import shrink
 from spacy_prokd.soft_labels import label_corpus
+from spacy_prokd.tokenizer import blank
 from spacy_prokd.units import to_units, to_words
 
 
 class Pieces:
     """Stands for an encoder that knows some pieces of more than one character."""
 
-    known = ("北京", "大学", "2009", "Eternal", "กรุง")
+    known = ("北京", "大学", "2009", "Eternal", "AB", "กรุง")
 
     def starts(self, texts):
         return [self._starts(text) for text in texts]
@@ -52,6 +53,17 @@ def test_characters_are_joined_to_the_pieces_of_the_encoder():
 def test_digits_and_latin_letters_beside_them_are_joined_too():
     _, units = units_of([*"2009年《Eternal》北京"])
     assert words_of(units.docs[0]) == ["2009", "年", "《", "Eternal", "》", "北京"]
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("北 京大学", ["北", "京", "大学"]),
+        ("Plan A B\n\n北京", ["Plan", "A", "B", "\n\n", "北京"]),  # the first paragraph as it is read alone
+    ],
+)
+def test_letters_that_a_space_parts_are_not_joined(text, units):
+    assert words_of(to_units([blank()(text)], PIECES).docs[0]) == units
 
 
 def test_a_letter_with_its_marks_is_one_word_of_a_piece():
