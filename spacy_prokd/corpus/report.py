@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -95,7 +96,7 @@ def _render_texts(splits: dict[str, SplitReport]) -> Table:
     columns: dict[str, Callable[[SplitReport], str]] = {
         "texts": lambda split: f"{split.docs:,}",
         "words": lambda split: f"{split.words:,}",
-        "a text": lambda split: f"{split.median_words:,}",
+        "median": lambda split: f"{split.median_words:,}",
         "longest": lambda split: f"{split.longest:,}",
         "tags": lambda split: split.scheme or ("spans" if split.annotated else "not annotated"),
         **{
@@ -104,10 +105,11 @@ def _render_texts(splits: dict[str, SplitReport]) -> Table:
             if any(getattr(split, name) for split in splits.values())
         },
     }
-    table = Table(title="Texts", title_justify="left")
-    table.add_column("file", no_wrap=True)
+    table = _table("Texts")
+    table.add_column("file", overflow="fold")  # where there is little room, names are broken and numbers are not
     for name in columns:
-        table.add_column(name, justify="left" if name == "tags" else "right")
+        is_text = name == "tags"
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for name, split in splits.items():
         table.add_row(Text(name), *(cell(split) for cell in columns.values()))
     return table
@@ -116,10 +118,14 @@ def _render_texts(splits: dict[str, SplitReport]) -> Table:
 def _render_entities(splits: dict[str, SplitReport]) -> Table:
     """A row for each label: there may be many."""
     annotated = {name: split for name, split in splits.items() if split.annotated}
-    table = Table(title="Entities", title_justify="left")
-    table.add_column("label", no_wrap=True)
+    table = _table("Entities")
+    table.add_column("label", overflow="fold")
     for name in annotated:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(name), justify="right", overflow="fold")
     for label in sorted({label for split in annotated.values() for label in split.entities}):
         table.add_row(Text(label), *(f"{split.entities.get(label, 0):,}" for split in annotated.values()))
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
