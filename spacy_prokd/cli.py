@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without")]
+PipelineLang = Annotated[
+    str, typer.Option(help="spaCy's code of the language whose rules cut raw target text into words; xx for any")
+]
+LabelMapText = Annotated[str, typer.Option("--labels", help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines")]
 GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
 
@@ -59,7 +63,8 @@ def init(
     target_labelled: Annotated[
         Optional[list[Path]], typer.Option(help="A few labelled ones, if any, to learn from")
     ] = None,
-    labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
+    pipeline_lang: PipelineLang = "xx",
+    labels: LabelMapText = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,6 +75,7 @@ def init(
         project,
         Files(source_lang, source, source_dev),
         pair_targets(target_lang, target, target_test or [], target_labelled or []),
+        pipeline_lang=pipeline_lang,
         label_map=_parse_label_map(labels),
         dry_run=dry_run,
     )
@@ -110,8 +116,8 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Folder for <lang>/*.spacy")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
-    pipeline_lang: Annotated[str, typer.Option(help="spaCy's rules for words in raw text of the target")] = "xx",
-    labels: Annotated[str, typer.Option(help="Label map, e.g. '{LOCATION: LOC, MISC: null}'")] = "",
+    pipeline_lang: PipelineLang = "xx",
+    labels: LabelMapText = "",
     as_json: AsJson = False,
 ) -> None:
     """Read a corpus in any usual format and write DocBins; labels of the target's training text are dropped."""

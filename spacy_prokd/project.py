@@ -20,6 +20,7 @@ from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
 from .targets import name_package
+from .tokenizer import blank
 
 CONFIGS = ("teacher.cfg", "student.cfg")
 IGNORED = "/encoders/\n/corpus/\n/training/\n/metrics/\n/packages/\n/reports/\n/project.lock\n"
@@ -73,30 +74,38 @@ def pair_targets(
 
 
 def make_project(
-    folder: Path, source: Files, targets: Sequence[Files], *, label_map: LabelMap | None = None, dry_run: bool = False
+    folder: Path,
+    source: Files,
+    targets: Sequence[Files],
+    *,
+    pipeline_lang: str = "xx",
+    label_map: LabelMap | None = None,
+    dry_run: bool = False,
 ) -> ConvertReport:
     """Check the files as `convert` does, then write a project with copies of them.
 
     folder (Path): Where the project goes; must not exist, or be empty.
     source (Files): Of the language with labels; files are copied as they are.
     targets (Sequence[Files]): Of each language without.
+    pipeline_lang (str): spaCy's code of the language whose rules cut raw text of the targets; "xx" for any.
     label_map (LabelMap | None): Labels to rename or to drop.
     dry_run (bool): Check only.
     RETURNS (ConvertReport): What was found in the files.
-    RAISES (ProKDError): If a file is missing, malformed or of no known format, a data set cannot be loaded, or the
-        folder has something in it.
+    RAISES (ProKDError): If a file is missing, malformed or of no known format, a data set cannot be loaded, spaCy has
+        no such language, or the folder has something in it.
     """
     _check(folder, source, targets)
+    nlp = blank(pipeline_lang)
     with TemporaryDirectory() as downloads:
         by_language = {files.lang: files.fetch(Path(downloads)) for files in (source, *targets)}
-        report = check_files(by_language, label_map=label_map)
+        report = check_files(by_language, label_map=label_map, nlp=nlp)
         if not dry_run:
             with atomic_folder(folder) as project:
                 for lang, of_language in by_language.items():
                     (project / "data" / lang).mkdir(parents=True)
                     for split, path in of_language.items():
                         shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
-                _write_workflow(project, source.lang, targets[0].lang, label_map or {})
+                _write_workflow(project, source.lang, targets[0].lang, pipeline_lang, label_map or {})
     return report
 
 
@@ -126,7 +135,7 @@ def find_template() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def _write_workflow(project: Path, source_lang: str, target_lang: str, label_map: LabelMap) -> None:
+def _write_workflow(project: Path, source_lang: str, target_lang: str, pipeline_lang: str, label_map: LabelMap) -> None:
     template = find_template()
     (project / "configs").mkdir()
     for name in CONFIGS:
@@ -135,13 +144,14 @@ def _write_workflow(project: Path, source_lang: str, target_lang: str, label_map
         "corpus_dir": "data",
         "source_lang": source_lang,
         "target_lang": target_lang,
+        "pipeline_lang": pipeline_lang,
         "corpus_labels": srsly.json_dumps(dict(label_map)) if label_map else "",
         **name_package(target_lang),
     }
     workflow = (template / "project.yml").read_text(encoding="utf8")
     for name, value in settings.items():
         line = f"  {name}: {srsly.json_dumps(value)}"
-        workflow, n = re.subn(rf"(?m)^  {name}: .*$", line.replace("\\", r"\\"), workflow)
+        workflow, n = re.subn(rf"(?m)^  {name}: .*?(?=  #|$)", line.replace("\\", r"\\"), workflow)
         if n != 1:
             raise ValueError(f"project.yml has {n} lines for the variable '{name}'")
     (project / "project.yml").write_text(workflow, encoding="utf8")

@@ -154,10 +154,12 @@ def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
     )
     code, out, _err = run("init", tmp_path / "project", *files, "--target-lang", "de", "--dry-run")
     assert code == 0 and "Nothing was written" in out and not (tmp_path / "project").exists()
-    code, out, _err = run("init", tmp_path / "project", *files, "--target-lang", "de", "--labels", "{ORG: null}")
+    settings = ("--target-lang", "de", "--pipeline-lang", "de", "--labels", "{ORG: null}")
+    code, out, _err = run("init", tmp_path / "project", *files, *settings)
     assert code == 0 and "PER" in out and "ORG" not in out
     assert out.splitlines()[-2:] == [f"  cd {tmp_path / 'project'}", "  python -m spacy project run all"]
-    assert 'corpus_labels: "{\\"ORG\\":null}"' in (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
+    workflow = (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
+    assert 'corpus_labels: "{\\"ORG\\":null}"' in workflow and 'pipeline_lang: "de"' in workflow
 
 
 def test_init_for_several_targets_names_the_command_for_all(run, raw, tmp_path):

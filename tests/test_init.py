@@ -65,6 +65,20 @@ def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
     assert made["vars"]["package_name"] == "prokd_zh_hans"
     assert json.loads(made["vars"]["corpus_labels"]) == {"PER": "PERSON", "X'\\": None}
     assert made["commands"] == ours["commands"]
+    assert '  corpus_dir: "data"  # a folder with' in (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
+
+
+def test_the_rules_of_a_language_cut_its_text_here_and_in_the_workflow(files, tmp_path):
+    files[1].train.write_text("Dat is b.v. zo.\n", encoding="utf8")
+    words = {}
+    for lang in ("xx", "nl"):
+        report = make(tmp_path / lang, files, pipeline_lang=lang)
+        words[lang] = report.targets[0].splits["train"].words
+        assert load_project_config(tmp_path / lang)["vars"]["pipeline_lang"] == lang
+    assert words == {"xx": 6, "nl": 5}
+    with pytest.raises(ProKDError, match="no language 'qq'"):
+        make(tmp_path / "project", files, pipeline_lang="qq")
+    assert not (tmp_path / "project").exists()
 
 
 def test_all_files_find_their_place(files, tmp_path):

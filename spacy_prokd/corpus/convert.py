@@ -88,15 +88,18 @@ def check_languages(source_lang: str, target_langs: Sequence[str]) -> None:
         raise ProKDError(f"Source and target language are both '{source_lang}'. Name two languages.")
 
 
-def check_files(files: Mapping[str, Mapping[str, Path]], *, label_map: LabelMap | None = None) -> ConvertReport:
+def check_files(
+    files: Mapping[str, Mapping[str, Path]], *, label_map: LabelMap | None = None, nlp: Language | None = None
+) -> ConvertReport:
     """Read files as `convert_corpus` does, wherever they are, and write nothing.
 
     files (Mapping[str, Mapping[str, Path]]): Of the source language and then of each target, the file of each split.
     label_map (LabelMap | None): Labels to rename or (None) to drop.
+    nlp (Language | None): Whose tokenizer splits raw text of the targets; that for any language if None.
     RETURNS (ConvertReport): What is in them.
     RAISES (ProKDError): If one is malformed, or the source has no labels.
     """
-    source, *targets = _read_all(files, label_map, None)
+    source, *targets = _read_all(files, label_map, nlp)
     return ConvertReport(source.report, [target.report for target in targets])
 
 
