@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 
 import typer
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SourceLang = Annotated[str, typer.Option(help="Language with labels")]
-TargetLang = Annotated[str, typer.Option(help="Language without")]
+TargetLang = Annotated[str, typer.Option(help="Language without labels; nl+sv for two")]
+Pipeline = Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")]
 PipelineLang = Annotated[
     str, typer.Option(help="spaCy's code of the language whose rules cut raw target text into words; xx for any")
 ]
@@ -22,15 +24,25 @@ LabelMapText = Annotated[str, typer.Option("--labels", help="Label map, e.g. '{L
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines")]
 GpuId = Annotated[int, typer.Option(help="GPU to use; -1 for the CPU")]
 
+# the headings of `--help`
+PROJECT, STEP, TRAINED, HELP = "A project of your own", "Steps of project.yml", "With a trained pipeline", "Help"
 
 app = typer.Typer(
     name="spacy-prokd",
     cls=Commands,
     help="Named entity recognition for languages that have no labels.",
+    epilog="Start with your own files: spacy-prokd init --help",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+def command(heading: str, example: str = "", **settings: Any) -> Callable[[Callable], Callable]:
+    """Add a command to the command line, under a heading and with a call of it as an example."""
+    return app.command(
+        rich_help_panel=heading, epilog=f"Example: spacy-prokd {example}" if example else None, **settings
+    )
 
 
 @app.callback()
@@ -45,23 +57,26 @@ def main() -> None:
     app()
 
 
-@app.command()
+@command(PROJECT, "init my-project --source my_en.jsonl --target my_nl.txt --target-lang nl")
 def init(
     project: Annotated[Path, typer.Argument(help="Folder to make")],
     source: Annotated[
         Path, typer.Option(help="Labelled texts: .jsonl, .tsv, .conll, ..., or hf://datasets/OWNER/NAME/CONFIG/SPLIT")
     ],
     target: Annotated[
-        list[Path], typer.Option(help="Texts of the target language (.txt or any other); again for another language")
+        list[Path],
+        typer.Option(help="Texts of the target language (.txt or any other format); again for each further one"),
     ],
     target_lang: Annotated[list[str], typer.Option(help="Language without labels, e.g. nl; one for each --target")],
     source_lang: SourceLang = "en",
-    source_dev: Annotated[Optional[Path], typer.Option(help="More labelled texts; else a tenth is held out")] = None,
+    source_dev: Annotated[
+        Optional[Path], typer.Option(help="Labelled texts to see by how training goes; else a tenth is held out")
+    ] = None,
     target_test: Annotated[
-        Optional[list[Path]], typer.Option(help="Labelled texts of the target, only to score")
+        Optional[list[Path]], typer.Option(help="Labelled texts of the target, only to score on")
     ] = None,
     target_labelled: Annotated[
-        Optional[list[Path]], typer.Option(help="A few labelled ones, if any, to learn from")
+        Optional[list[Path]], typer.Option(help="A few labelled texts of the target to learn from, if you have any")
     ] = None,
     pipeline_lang: PipelineLang = "xx",
     labels: LabelMapText = "",
@@ -94,7 +109,7 @@ def init(
             typer.echo(f"  python -m spacy_prokd targets {'+'.join(target_lang)}")
 
 
-@app.command()
+@command(STEP)
 def assets(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
     output: Annotated[Path, typer.Argument(help="JSON file to write: the files and their checksums")],
@@ -102,7 +117,7 @@ def assets(
     target_lang: TargetLang = "de",
     gpu_id: GpuId = -1,
 ) -> None:
-    """See that the corpus folder has what is needed, and the machine the GPU, before anything takes time."""
+    """Check that the corpus folder has what is needed, and the machine its GPU, before anything takes time."""
     from .corpus.convert import list_corpus
 
     _use_gpu(gpu_id)
@@ -110,7 +125,7 @@ def assets(
         typer.echo(f"{path}  {facts['bytes']:,} bytes")
 
 
-@app.command()
+@command(STEP, "convert my_corpus corpus/nl --target-lang nl")
 def convert(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
     output: Annotated[Path, typer.Argument(help="Folder for <lang>/*.spacy")],
@@ -129,7 +144,7 @@ def convert(
     _show(report, as_json)
 
 
-@app.command()
+@command(STEP)
 def encoder(
     name: Annotated[str, typer.Argument(help="multilingual-e5-small (bundled), a hub name or a folder")],
     output: Annotated[Path, typer.Argument(help="Folder to write")],
@@ -143,11 +158,11 @@ def encoder(
     typer.echo(f"Encoder {name} is in {output}")
 
 
-@app.command()
+@command(STEP, "label corpus/nl/nl/train.spacy training/nl/soft training/nl/teacher/model-last")
 def label(
     corpus: Annotated[Path, typer.Argument(help=".spacy file of target text")],
-    output: Annotated[Path, typer.Argument(help="Folder for the labelled shards")],
-    teachers: Annotated[list[Path], typer.Argument(help="One or more trained teachers; their average labels")],
+    output: Annotated[Path, typer.Argument(help="Folder to write: what the student trains on")],
+    teachers: Annotated[list[Path], typer.Argument(help="Trained teachers, one or more: their mean is stored")],
     batch_size: Annotated[int, typer.Option(help="Texts a batch")] = 256,
     vectors: Annotated[bool, typer.Option("--vectors", help="Store word vectors too, for vector_weight")] = False,
     gpu_id: GpuId = -1,
@@ -160,14 +175,16 @@ def label(
     typer.echo(f"Labelled {n_docs:,} texts in {output}")
 
 
-@app.command()
+@command(STEP, "evaluate training/nl/student/model-last corpus/nl metrics/nl/student.json --target-lang nl")
 def evaluate(
-    pipeline: Annotated[Path, typer.Argument(help="Trained pipeline")],
+    pipeline: Pipeline,
     data: Annotated[Path, typer.Argument(help="Labelled .spacy file, or the folder of the converted corpus")],
     output: Annotated[Path, typer.Argument(help="JSON file to write")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
-    compare_with: Annotated[Optional[Path], typer.Option(help="JSON file to show beside it")] = None,
+    compare_with: Annotated[
+        Optional[Path], typer.Option(help="JSON file of another evaluation, to show beside this one")
+    ] = None,
     tagged: Annotated[Optional[Path], typer.Option(help=".spacy file to write: the texts as they were tagged")] = None,
     prototypes: Annotated[
         Optional[Path], typer.Option(help=".spacy file to write: as the student's prototypes alone would tag them")
@@ -190,6 +207,8 @@ def evaluate(
     scored = choose_data(data, source_lang, target_lang) if data.is_dir() else [data]
     if data.is_dir() and not as_json:
         typer.echo(f"Scored on {', '.join(map(str, scored))}")
+        if scored[0].parent == data / source_lang:
+            typer.echo(f"No text in {target_lang} has labels to score on: this says only that training went well.")
     metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)
@@ -199,14 +218,14 @@ def evaluate(
         Console().print(compare(metrics))
 
 
-@app.command()
+@command(STEP)
 def package(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     corpus: Annotated[Path, typer.Argument(help="Folder of the converted corpus")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
     output: Annotated[Path, typer.Argument(help="Folder for the package")],
-    name: Annotated[str, typer.Option(help="Name of the package")],
-    version: Annotated[str, typer.Option(help="Version of the package")],
+    name: Annotated[str, typer.Option(help="Name of the package, e.g. prokd_nl")],
+    version: Annotated[str, typer.Option(help="Version of the package, e.g. 0.1.0")],
     encoder: Annotated[str, typer.Option(help="Encoder the training started from")],
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
@@ -231,11 +250,11 @@ def package(
     typer.echo(f"Built {wheel}\nInstall it with: python -m pip install {wheel}")
 
 
-@app.command()
+@command(TRAINED, "annotate training/nl/student/model-last my_nl.txt doubtful.jsonl --most 50")
 def annotate(
-    pipeline: Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")],
+    pipeline: Pipeline,
     texts: Annotated[Path, typer.Argument(help="Texts of the target language (.txt or any other format)")],
-    output: Annotated[Path, typer.Argument(help=".jsonl file to write, as Prodigy has it")],
+    output: Annotated[Path, typer.Argument(help=".jsonl file to write, as Prodigy reads it")],
     most: Annotated[int, typer.Option(min=0, help="How many texts to write; 0 for all")] = 0,
 ) -> None:
     """Write what a pipeline finds for people to correct, what it is least sure of first."""
@@ -243,11 +262,12 @@ def annotate(
 
     n_texts = annotate(pipeline, texts, output, most)
     typer.echo(
-        f"Wrote {n_texts:,} texts to {output}. Corrected, they are learned from: init --target-labelled {output}"
+        f"Wrote {n_texts:,} texts to {output}. Corrected, they are learned from as the file 'labelled' beside the "
+        f"target's 'train', or in a new project by init --target-labelled {output}"
     )
 
 
-@app.command()
+@command(TRAINED, "push packages/xx_prokd_nl-0.1.0 --repo USER/xx_prokd_nl --dry-run")
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder of the package: packages/<lang>_<name>-<version>")],
     repo: Annotated[str, typer.Option(help="Repository on the Hugging Face hub: USER/NAME")],
@@ -266,12 +286,12 @@ def push(
         typer.echo(f"Uploaded to {push(upload, private=private)}\nInstall it with: pip install {upload.wheel_url}")
 
 
-@app.command()
+@command(STEP, "report training/nl metrics/nl reports/nl.html --target-lang nl")
 def report(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
     output: Annotated[Path, typer.Argument(help="HTML file to write")],
-    teacher: Annotated[Optional[Path], typer.Option(help="Folder of the teacher, if it is another one")] = None,
+    teacher: Annotated[Optional[Path], typer.Option(help="Folder of the teacher, if it is not in there")] = None,
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
 ) -> None:
@@ -293,11 +313,13 @@ def report(
     typer.echo(f"Report in {output}")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@command(PROJECT, "targets nl sv --vars.seed 1", context_settings={"ignore_unknown_options": True})
 def targets(
     languages: Annotated[
         list[str],
-        typer.Argument(help="Languages without labels; nl+sv is one pipeline for both. Then --vars.NAME VALUE of all"),
+        typer.Argument(
+            help="Languages without labels; nl+sv is one pipeline for both. Behind them --vars.NAME VALUE, for all runs"
+        ),
     ],
     project: Annotated[Path, typer.Option(help="Folder with project.yml")] = Path("."),
     as_json: AsJson = False,
@@ -315,9 +337,9 @@ def targets(
     _show(train_targets(project, named, languages[len(named) :], stdout=said), as_json)
 
 
-@app.command()
+@command(TRAINED, "demo training/nl/student/model-last --teacher training/nl/teacher/model-last")
 def demo(
-    pipeline: Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")],
+    pipeline: Pipeline,
     teacher: Annotated[Optional[str], typer.Option(help="Trained pipeline to show beside it")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page")] = 8501,
 ) -> None:
@@ -327,7 +349,7 @@ def demo(
     serve(pipeline, teacher, port)
 
 
-@app.command()
+@command(HELP)
 def info(as_json: AsJson = False) -> None:
     """Say what is installed and what the machine can do, for a bug report."""
     import json

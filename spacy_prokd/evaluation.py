@@ -108,8 +108,10 @@ def choose_data(corpus: Path, source_lang: str, target_lang: str) -> list[Path]:
     corpus (Path): The folder of a converted corpus, with a folder for each language.
     target_lang (str): The target, such as `nl` or `nl+sv`.
     RETURNS (list[Path]): .spacy files, of different languages.
-    RAISES (ProKDError): If there is none.
+    RAISES (ProKDError): If there is none, or the corpus is of another target.
     """
+    if not (corpus / target_lang).is_dir():
+        raise ProKDError(f"{corpus} has no folder '{target_lang}'. Name its target language: --target-lang.")
     splits = [[folder / f"{split}.spacy" for split in ("test", "dev")] for folder in folders_of(corpus / target_lang)]
     for candidates in (splits, [[corpus / source_lang / "dev.spacy"]]):
         found = [next(filter(Path.is_file, of_language), None) for of_language in candidates]

@@ -133,10 +133,10 @@ def make_map(languages: Sequence[Words], n_classes: int, n_words: int = WORDS) -
     return WordMap(chosen, shared, means)
 
 
-def write_word_map(pipeline: Path, corpus: Path, source_lang: str, target_lang: str, output: Path) -> None:
+def write_word_map(pipeline: str | Path, corpus: Path, source_lang: str, target_lang: str, output: Path) -> None:
     """Place words of both languages, and write them for the report. If that cannot be done, the file says why.
 
-    pipeline (Path): A saved pipeline.
+    pipeline (str | Path): A saved pipeline's folder, or the name of an installed one.
     corpus (Path): The folder of a converted corpus, with a folder for each language.
     source_lang (str): The language with labels; words of its dev set.
     target_lang (str): The one without; words of its test or dev set, or of its training text.
@@ -155,7 +155,7 @@ def write_word_map(pipeline: Path, corpus: Path, source_lang: str, target_lang: 
         temporary.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf8")
 
 
-def _place(pipeline: Path, files: Sequence[Path]) -> dict[str, Any]:
+def _place(pipeline: str | Path, files: Sequence[Path]) -> dict[str, Any]:
     nlp = spacy.load(pipeline)
     if not nlp.has_pipe("prokd_ner"):
         raise ProKDError(f"{pipeline} has no prokd_ner, whose word vectors the map of words shows.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from conftest import LABELS, SOURCE, TARGET, make_docs, read_tagged, to_examples
 from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
+from typer.main import get_command
 
 from spacy_prokd import cli
 from spacy_prokd.corpus.docbins import read_docs
@@ -238,6 +240,15 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     assert 'id="mistakes"' in page and "Merkel: I-PER" in page
 
 
+def test_scores_of_the_source_are_called_that(run, fails, raw, saved, tmp_path):
+    (raw / "de" / "test.conll").unlink()
+    run("convert", raw, tmp_path / "corpus")
+    code, out, _err = run("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics.json")
+    assert code == 0 and "No text in de has labels to score on" in out
+    arguments = ("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics.json", "--target-lang", "nl")
+    assert "has no folder 'nl'" in fails(*arguments)
+
+
 def test_label_stores_word_vectors_when_asked(run, raw, saved, tmp_path):
     run("convert", raw, tmp_path / "corpus")
     train = tmp_path / "corpus" / "de" / "train.spacy"
@@ -282,6 +293,16 @@ def test_push_lists_the_files_and_uploads_nothing_when_dry(run, fails, tmp_path)
     code, out, _err = run("push", tmp_path, "--repo", "me/nl", "--private", "--dry-run")
     assert code == 0 and "xx_p-1-py3-none-any.whl  2 bytes\nREADME.md" in out and "Nothing was uploaded" in out
     assert "was not uploaded" in fails("push", tmp_path, "--repo", "me/nl")
+
+
+def test_examples_in_the_help_are_calls_of_the_command():
+    commands = get_command(cli.app).commands
+    examples = {name: command.epilog for name, command in commands.items() if command.epilog}
+    assert {"init", "targets", "evaluate", "annotate", "push"} <= set(examples)
+    for name, example in examples.items():
+        called, *arguments = shlex.split(example.removeprefix("Example: spacy-prokd "))
+        assert called == name
+        commands[name].make_context(name, arguments)  # raises if an argument is missing or unknown
 
 
 # --- what does not

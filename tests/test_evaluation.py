@@ -145,6 +145,8 @@ def test_what_is_scored_is_the_targets_or_else_the_sources(tmp_path: Path) -> No
     assert choose_data(tmp_path, "en", "de+nl") == [tmp_path / "de+nl/nl/dev.spacy"]
     with pytest.raises(ProKDError, match="has nothing to score on"):
         choose_data(tmp_path, "sv", "de")
+    with pytest.raises(ProKDError, match="has no folder 'nl'.*--target-lang"):
+        choose_data(tmp_path, "en", "nl")
 
 
 def test_documents_without_labels_are_counted_out(pipeline: Path, tmp_path: Path) -> None:
