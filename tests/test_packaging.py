@@ -148,12 +148,24 @@ def test_meta_says_what_it_was_made_of(wheel):
 def test_the_readme_is_a_model_card(run, wheel):
     card = (run["output"] / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
     assert card.startswith("# xx_prokd_de\n")
-    assert 'spacy.load("xx_prokd_de")' in card and "span._.score" in card
+    assert 'spacy.load("xx_prokd_de")' in card and "ent._.score" in card
     assert "| PER | 131 | 70.0 | 60.0 | 64.6 |" in card
     assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
     assert "| de train | 800 |" in card
     assert bundled_encoder.LICENCE_NOTE in card
-    assert "pieces" not in card
+    assert "pieces" not in card and "labels to score on" not in card
+    requirements = srsly.read_json(run["output"] / "xx_prokd_de-0.2.0" / "meta.json")["requirements"]
+    assert requirements and f"It needs `{requirements[0]}`" in card
+    assert 'doc = nlp("A text in de.")' in card, "it can be pasted as it is"
+
+
+def test_a_card_with_scores_of_the_source_says_so(run, tmp_path):
+    for role in run["metrics"]:
+        srsly.write_json(tmp_path / f"{role}.json", {**SCORES, "data": "en dev"})
+    metrics = {role: tmp_path / f"{role}.json" for role in run["metrics"]}
+    package(**{**run, "output": tmp_path / "packages", "metrics": metrics})
+    card = (tmp_path / "packages" / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
+    assert "**No text in de had labels to score on.** All scores here are of text in en" in card
 
 
 def test_a_package_of_two_languages_names_both(run, tmp_path):

@@ -20,4 +20,5 @@ def render_model_card(meta: Mapping[str, Any]) -> str:
     name = f"{meta['lang']}_{meta['name']}"
     template = templates.get_template("model_card.md")
     facts = {**meta["spacy_prokd"], "target_lang": describe_target(meta["spacy_prokd"]["target_lang"])}
-    return template.render(package=name, version=meta["version"], pipeline=meta["pipeline"], **facts).lstrip()
+    as_they_are = {key: meta[key] for key in ("version", "pipeline", "requirements")}
+    return template.render(package=name, **as_they_are, **facts).lstrip()
