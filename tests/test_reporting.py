@@ -112,6 +112,20 @@ def test_the_page_has_scores_curves_and_settings(run):
     assert "spacy-prokd.Logger.v1" not in page
 
 
+def test_scores_of_the_source_are_called_that(run):
+    assert "labels to score on" not in write_report(**run).read_text(encoding="utf8")
+    for path in run["metrics"].values():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "data": "en dev"}))
+    page = write_report(**run).read_text(encoding="utf8")
+    assert "No text in de has labels to score on" in page and "<dt>student, entity F1 in en</dt>" in page
+
+
+def test_each_section_is_reached_from_the_top(full_run):
+    page = write_report(**full_run).read_text(encoding="utf8")
+    sections = re.findall(r'<section aria-labelledby="(\w+)">', page)
+    assert re.findall(r'<a href="#(\w+)">', page) == sections and "mistakes" in sections
+
+
 def test_of_several_languages_each_has_its_f1(run):
     for path in run["metrics"].values():
         metrics = json.loads(path.read_text())
@@ -246,6 +260,7 @@ def test_files_of_older_workflows_give_a_page_without_these_parts(run):
     page = write_report(**run).read_text(encoding="utf8")
     assert "Pseudo-labels of each epoch" not in page
     assert "<dl>" not in page and 'id="mistakes"' not in page and 'id="words"' not in page
+    assert "#mistakes" not in page and "#words" not in page
 
 
 def test_tagged_texts_must_be_those_of_one_run(full_run):
