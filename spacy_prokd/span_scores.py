@@ -35,9 +35,7 @@ def set_entities(doc: Doc, found: Iterable[ScoredSpan], others: Iterable[Alterna
     found (Iterable[ScoredSpan]): None is empty, and none overlap.
     others (Iterable[Alternatives] | None): The other labels of each.
     """
-    preset = list(doc.ents)
-    iob, labels = doc.to_array([ENT_IOB, ENT_TYPE]).T
-    blocked = np.flatnonzero((iob == 3) & (labels == 0)).tolist()
+    preset, blocked = _find_preset(doc) if doc.has_annotation("ENT_IOB") else ([], [])
     taken = {*blocked, *(i for span in preset for i in range(span.start, span.end))}
     new = [
         _Known(Span(doc, start, end, label=label), score, alternatives)
@@ -54,6 +52,12 @@ def set_entities(doc: Doc, found: Iterable[ScoredSpan], others: Iterable[Alterna
         "places": [_place(each.span) for each in known],
     }
     doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=[each.span for each in known], attrs=attrs)
+
+
+def _find_preset(doc: Doc) -> tuple[list[Span], list[int]]:
+    """The entities of a Doc, and the words where none may be."""
+    iob, labels = doc.to_array([ENT_IOB, ENT_TYPE]).T
+    return list(doc.ents), np.flatnonzero((iob == 3) & (labels == 0)).tolist()
 
 
 def get_span_score(span: Span) -> float | None:
