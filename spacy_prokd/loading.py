@@ -14,12 +14,15 @@ def load_pipeline(name: str | Path) -> Language:
     """Load a pipeline that finds entities.
 
     name (str | Path): A saved pipeline's folder, or the name of an installed one.
-    RAISES (ProKDError): If there is none, or no component of it sets entities.
+    RAISES (ProKDError): If there is none, it is damaged, or no component of it sets entities.
     """
     try:
         nlp = spacy.load(str(name))  # of a Path, spaCy would not look among the installed ones
-    except OSError as error:
-        raise ProKDError(f"{name} cannot be loaded as a pipeline: {error} Train it first, or name another.") from error
+    except ProKDError:
+        raise
+    except Exception as error:  # broken files raise whatever the place where they break makes of them
+        reason = " ".join(str(error).split())[:600]
+        raise ProKDError(f"{name} cannot be loaded as a pipeline: {reason} Train it first, or name another.") from error
     if not find_entity_pipes(nlp):
         raise ProKDError(f"{name} has no component that sets entities, only {nlp.pipe_names}. Name another pipeline.")
     return nlp

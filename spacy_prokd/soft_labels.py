@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, DocBin
@@ -19,6 +18,7 @@ from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
 from .errors import ProKDError
 from .files import atomic_file
+from .loading import load_pipeline
 from .progress import progress_bar
 from .shims import WEIGHTS
 
@@ -152,7 +152,7 @@ def annotate_before(nlp: Language, pipe: Pipe, docs: Sequence[Doc]) -> Sequence[
 def _load(path: Path) -> Language:
     if not (path / "prokd_ner").is_dir():
         raise ProKDError(f"{path} is no trained pipeline with a prokd_ner: train the teacher first.")
-    return spacy.load(path)
+    return load_pipeline(path)
 
 
 def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> list[str]:

@@ -401,6 +401,19 @@ def test_a_teacher_that_is_none(fails, corpus, tmp_path):
     assert "train the teacher first" in fails("label", corpus / "target.spacy", tmp_path / "soft", tmp_path)
 
 
+@pytest.mark.parametrize("file", ["config.cfg", "meta.json", "tokenizer", "vocab/strings.json", "prokd_ner/model"])
+@pytest.mark.parametrize("command", ["label", "annotate"])
+def test_a_damaged_pipeline(fails, command, file, saved, corpus, raw, tmp_path):
+    shutil.copytree(saved, tmp_path / "damaged")
+    (tmp_path / "damaged" / file).write_bytes(b"\0 not what it was {")
+    arguments = {
+        "label": (corpus / "target.spacy", tmp_path / "out", tmp_path / "damaged"),
+        "annotate": (tmp_path / "damaged", raw / "de" / "train.txt", tmp_path / "out.jsonl"),
+    }
+    assert "damaged cannot be loaded as a pipeline: " in fails(command, *arguments[command])
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_teachers_with_other_labels(fails, saved, corpus, small_tok2vec, tmp_path):
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "tok2vec": small_tok2vec}
