@@ -163,7 +163,7 @@ def label(
     corpus: Annotated[Path, typer.Argument(help=".spacy file of target text")],
     output: Annotated[Path, typer.Argument(help="Folder to write: what the student trains on")],
     teachers: Annotated[list[Path], typer.Argument(help="Trained teachers, one or more: their mean is stored")],
-    batch_size: Annotated[int, typer.Option(help="Texts a batch")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch")] = 256,
     vectors: Annotated[bool, typer.Option("--vectors", help="Store word vectors too, for vector_weight")] = False,
     gpu_id: GpuId = -1,
 ) -> None:

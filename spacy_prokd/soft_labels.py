@@ -24,6 +24,7 @@ from .shims import WEIGHTS
 
 SOFT_KEY = "prokd_soft"
 VECTORS_KEY = "prokd_vectors"
+SETTINGS_FILE = ".settings.json"  # marks the folders whose .spacy files are ours, to replace
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
 
 
@@ -112,6 +113,8 @@ def label_corpus(
     """
     if not corpus.is_file():
         raise ProKDError(f"{corpus} is no file: give the target's train.spacy, which `spacy-prokd convert` makes.")
+    if not (output / SETTINGS_FILE).is_file() and any(output.glob("*.spacy")):
+        raise ProKDError(f"{output} has .spacy files that `label` did not write. Name a new folder for the output.")
     pipelines = [_load(path) for path in teachers]
     labels = _common_labels(teachers, pipelines)
     n_docs = count_docs(corpus)
@@ -198,8 +201,8 @@ def _fingerprint(path: Path) -> list[object]:
 
 def _forget_if_changed(output: Path, settings: dict[str, object]) -> None:
     """Delete the shards of another teacher or corpus."""
-    record = output / ".settings.json"
-    if not record.exists() or json.loads(record.read_text(encoding="utf8")) != settings:
+    record = output / SETTINGS_FILE
+    if not record.exists() or record.read_text(encoding="utf8") != json.dumps(settings):
         for old in [*output.glob("*.spacy"), output / "labels.json"]:
             old.unlink(missing_ok=True)
         with atomic_file(record) as temporary:

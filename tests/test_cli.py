@@ -414,6 +414,11 @@ def test_a_damaged_pipeline(fails, command, file, saved, corpus, raw, tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
+def test_batches_of_nothing_are_refused(run, saved, corpus, tmp_path):
+    code, _out, err = run("label", corpus / "target.spacy", tmp_path / "soft", saved, "--batch-size", 0)
+    assert code == 2 and "--batch-size" in err
+
+
 def test_teachers_with_other_labels(fails, saved, corpus, small_tok2vec, tmp_path):
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-prokd.PrototypeTagger.v1", "tok2vec": small_tok2vec}

@@ -242,6 +242,20 @@ def test_a_missing_corpus_is_an_error_and_leaves_nothing(teacher, tmp_path):
     assert not (tmp_path / "soft").exists()
 
 
+def test_files_that_are_not_ours_are_never_deleted(teacher, corpus):
+    before = stamps(corpus)
+    assert before
+    with pytest.raises(ProKDError, match=r"has \.spacy files that `label` did not write"):
+        label_corpus([teacher], corpus / "target.spacy", corpus)
+    assert stamps(corpus) == before
+
+
+def test_settings_that_cannot_be_read_are_other_settings(teacher, corpus, tmp_path):
+    label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft")
+    (tmp_path / "soft" / ".settings.json").write_text("{", encoding="utf8")
+    assert label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft") == len(TARGET)
+
+
 def test_empty_docs_between_full_ones(teacher, tmp_path, nlp):
     words = [[], ["Angela", "Merkel"], [], ["Berlin"], []]
     DocBin(docs=[Doc(nlp.vocab, words=w) for w in words]).to_disk(tmp_path / "a.spacy")
