@@ -134,8 +134,10 @@ def fetch_encoder(name: str, output: Path) -> Path:
     name (str): `multilingual-e5-small` for the bundled one, else a local folder or a hub name.
     output (Path): The folder; it appears whole or not at all.
     RETURNS (Path): `output`.
-    RAISES (ProKDError): If it cannot be read.
+    RAISES (ProKDError): If it cannot be read, or the output is a folder with something else in it.
     """
+    if output.is_dir() and any(output.iterdir()) and not _is_encoder(output):
+        raise ProKDError(f"{output} has something in it that is no encoder, and would be lost. Name a new folder.")
     if name == bundled_encoder.NAME:
         return bundled_encoder.build_bundled_encoder(output)
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -150,6 +152,10 @@ def fetch_encoder(name: str, output: Path) -> Path:
         tokenizer.save_pretrained(temporary)
         transformer.save_pretrained(temporary, safe_serialization=True)
     return output
+
+
+def _is_encoder(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.json", "tokenizer.json"))
 
 
 @contextmanager

@@ -217,6 +217,18 @@ def test_fetching_what_is_not_there_leaves_nothing(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
 
 
+def test_fetching_replaces_an_encoder_and_no_other_folder(tiny_encoder, tmp_path):
+    mine = tmp_path / "documents" / "mine.txt"
+    mine.parent.mkdir()
+    mine.touch()
+    for name in (str(tiny_encoder), bundled_encoder.NAME):
+        with pytest.raises(ProKDError, match=r"documents has something in it that is no encoder"):
+            fetch_encoder(name, mine.parent)
+    assert mine.is_file()
+    for _ in range(2):
+        fetch_encoder(str(tiny_encoder), tmp_path / "fetched")
+
+
 def test_fetching_the_bundled_encoder_reads_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(bundled_encoder, "build_bundled_encoder", lambda output: output / "bundled")
     assert fetch_encoder("multilingual-e5-small", tmp_path) == tmp_path / "bundled"
