@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,21 +20,27 @@ import numpy as np
 def atomic_folder(destination: Path) -> Iterator[Path]:
     """Give a temporary folder that replaces `destination` when the block ends without an error.
 
-    destination (Path): The folder to create or replace.
+    destination (Path): The folder to create or replace; of a link, what it leads to.
     YIELDS (Path): The folder to write to, on the same disk.
     """
-    destination = Path(destination)
+    destination = Path(destination).resolve()
+    if destination.is_file():
+        raise FileExistsError(errno.EEXIST, "A file is where a folder should be", str(destination))
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
-    temporary.chmod(0o755)
+    new, old = temporary / "new", temporary / "old"
+    new.mkdir()
     try:
-        yield temporary
-        for path in temporary.rglob("*"):  # safetensors writes files that only their owner may read
+        yield new
+        for path in new.rglob("*"):  # safetensors writes files that only their owner may read
             path.chmod(0o755 if path.is_dir() else 0o644)
-        if destination.exists():
-            shutil.rmtree(destination)
-        os.replace(temporary, destination)
+        new.chmod(0o755)
+        if destination.exists():  # not deleted before the new one is there: that takes time, and may fail half-way
+            os.replace(destination, old)
+        os.replace(new, destination)
     finally:
+        if old.exists() and not destination.exists():  # stopped between the two
+            os.replace(old, destination)
         shutil.rmtree(temporary, ignore_errors=True)
 
 

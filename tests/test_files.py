@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -50,3 +53,51 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A folder with a file, and what is in it and around it."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old.txt").touch()
+    return lambda: sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(old, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def stop(source, destination):
+        if source.name == "new":
+            raise KeyboardInterrupt
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "new.txt").touch()
+    assert old() == ["a", "a/old.txt"]
+
+
+def test_an_old_folder_is_deleted_only_when_the_new_one_is_there(old, tmp_path, monkeypatch):
+    delete, seen = shutil.rmtree, []
+    monkeypatch.setattr(
+        shutil, "rmtree", lambda path, **how: (seen.append((tmp_path / "a" / "new.txt").is_file()), delete(path, **how))
+    )
+    with atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "new.txt").touch()
+    assert old() == ["a", "a/new.txt"]
+    assert all(seen)
+
+
+def test_a_link_goes_on_leading_to_the_folder(old, tmp_path):
+    (tmp_path / "link").symlink_to("a")
+    with atomic_folder(tmp_path / "link") as temporary:
+        (temporary / "new.txt").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert old() == ["a", "a/new.txt", "link"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").read_text() == "mine"
