@@ -35,5 +35,6 @@ class Commands(TyperGroup):
 def _describe(error: ProKDError | OSError) -> str:
     if isinstance(error, ProKDError):
         return str(error)
-    what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    name = error.filename2 or error.filename  # of two, the first is the temporary one that was to become the second
+    what = f"{error.strerror}: {name}" if name else error.strerror
     return f"{what}. No output was left half-written."

@@ -397,6 +397,12 @@ def test_a_file_that_may_not_be_read_is_named(fails, monkeypatch, raw, tmp_path)
     assert "Permission denied: train.conll." in fails("convert", raw, tmp_path / "corpus")
 
 
+def test_a_folder_where_a_file_should_be_is_named(fails, raw, saved, tmp_path):
+    (tmp_path / "out.jsonl").mkdir()
+    message = fails("annotate", saved, raw / "de" / "train.txt", tmp_path / "out.jsonl")
+    assert f"Is a directory: {tmp_path / 'out.jsonl'}." in message
+
+
 def test_a_teacher_that_is_none(fails, corpus, tmp_path):
     assert "train the teacher first" in fails("label", corpus / "target.spacy", tmp_path / "soft", tmp_path)
 
