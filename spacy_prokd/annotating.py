@@ -27,10 +27,13 @@ def annotate(pipeline: str | Path, texts: Path, output: Path, most: int = 0) -> 
     output (Path): The .jsonl file to write; it appears whole or not at all.
     most (int): How many texts to write; all if 0.
     RETURNS (int): How many were written.
-    RAISES (ProKDError): If pipeline or texts cannot be read, or the output is no .jsonl file.
+    RAISES (ProKDError): If pipeline or texts cannot be read, or the output is no .jsonl file or is there
+        already.
     """
     if output.suffix.lower() != ".jsonl":
         raise ProKDError(f"{output} must end in .jsonl: what is written is a JSON object a line.")
+    if output.is_file():
+        raise ProKDError(f"{output} is there already, with corrections perhaps. Name another file, or delete it.")
     if not texts.is_file():
         raise ProKDError(f"There is no file {texts}.")
     check_format(texts)

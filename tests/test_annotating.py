@@ -57,6 +57,14 @@ def test_what_was_written_can_be_read_and_a_refused_text_is_left_out(saved, tmp_
     ]
 
 
+def test_corrections_are_not_written_over(tmp_path):
+    (tmp_path / "texts.txt").write_text("Otto", encoding="utf8")
+    (tmp_path / "out.jsonl").write_text("corrected", encoding="utf8")
+    with pytest.raises(ProKDError, match=r"out\.jsonl is there already"):
+        annotate("no-pipeline", tmp_path / "texts.txt", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf8") == "corrected"
+
+
 def test_labels_of_the_texts_are_not_looked_at(saved, tmp_path):
     (tmp_path / "gold.tsv").write_text("Nothing\tB-PER\nhere\tO\n", encoding="utf8")
     annotate(saved, tmp_path / "gold.tsv", tmp_path / "out.jsonl")
