@@ -123,6 +123,25 @@ def test_plain_text(write):
     assert contents.records == [Text("Anna lebt.", None, 1), Text("In Bonn\tO", None, 3)]
 
 
+@pytest.mark.parametrize(
+    ("text", "extension"),
+    [
+        ('{"text": "Anna lebt."}\n\n{"text": "In Bonn."}\n', "jsonl"),
+        ("Anna\tB-PER\nlebt\tO\n\nBonn\tB-LOC\n", "tsv"),
+        ("-DOCSTART- -X- -X- O\n\nAnna NNP I-NP B-PER\nlebt V I-VP O\n", "tsv"),
+    ],
+)
+def test_another_format_is_no_plain_text(write, text, extension):
+    with pytest.raises(ProKDError, match=rf"train\.txt:\d: .* Rename the file to train\.{extension}"):
+        read_file(write("train.txt", text))
+
+
+def test_html_in_plain_text_is_warned_about(write):
+    (warning,) = read_file(write("a.txt", "Anna lebt.\n<p>Anna &amp; Otto</p>\n")).warnings
+    assert "1 lines have HTML in them (first a.txt:2: '<p>Anna &amp; Otto</p>')" in warning
+    assert read_file(write("b.txt", "a < b > c & d; <3\n{Anna}\nBlutgruppe O\n")).warnings == []
+
+
 SPANS = [(0, 4, "PER"), (12, 16, "LOC")]
 
 
