@@ -12,6 +12,7 @@ from .contents import Contents, Record, Words, read_lines
 _TAG = re.compile(r"O|[A-Z]-.+")
 _INDEX = re.compile(r"\d+([-.]\d+)?")
 _LANGUAGE_PREFIX = re.compile(r"[a-z]{2,12}(-[a-z]{1,12})*:")
+_CSV = re.compile(r"[^ ]+[,;]\"?(O|[A-Z]-[^,;]+)\"?")
 _DOCUMENT = "-DOCSTART-"
 
 
@@ -73,7 +74,9 @@ def _is_boundary(line: str) -> bool:
 
 def _split(line: str, separator: str) -> list[str]:
     # Not str.split(): words may contain other white space, such as a no-break space.
-    return line.split("\t") if separator == "\t" else [part for part in line.split(" ") if part]
+    if separator == "\t":
+        return [part.strip(" ") for part in line.split("\t")]
+    return [part for part in line.split(" ") if part]
 
 
 def _find_layout(path: Path, lines: list[str]) -> Layout:
@@ -86,6 +89,11 @@ def _find_layout(path: Path, lines: list[str]) -> Layout:
         tag = _find_tag_column([columns for _, columns in words])
         return Layout(separator, True, tag, 2 if tag is None else tag + 1, words[0][0])
     n_columns = len(_split(rows[0][1], separator))
+    if n_columns == 1 and all(_CSV.fullmatch(line) for _, line in rows[1:100]) and len(rows) > 1:
+        raise ProKDError(
+            f"{path}:{rows[1][0]}: word and tag have no tab or space between them: {rows[1][1][:60]!r}. "
+            f"Save the table with tabs instead of commas."
+        )
     return Layout(separator, False, n_columns - 1 if n_columns > 1 else None, n_columns, rows[0][0])
 
 
@@ -117,7 +125,7 @@ def _read_row(path: Path, number: int, line: str, layout: Layout) -> tuple[str, 
         return None
     word = columns[1 if layout.indexed else 0]
     tag = None if layout.tag is None else columns[layout.tag]
-    if not word.strip(" ") or tag == "":
+    if not word or tag == "":
         missing = "tag" if tag == "" else "word"
         raise ProKDError(f"{path}:{number}: the {missing} is empty: {line[:80]!r}. Complete or delete the line.")
     return word, tag

@@ -13,6 +13,7 @@ from ..errors import ProKDError
 _MOJIBAKE = re.compile(
     "Ã[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u2013-\u203a€™]|Â[\u00a0-\u00bf]|â€|\ufffd"
 )
+_LINE_END = re.compile(r"\r*\n|\r")  # \r alone: of spreadsheets; before \r\n: of files that were converted twice
 
 
 @dataclass
@@ -62,27 +63,39 @@ class Contents:
 
 
 def read_lines(path: Path) -> tuple[list[str], list[str]]:
-    r"""Read a UTF-8 text file (with or without a byte order mark) in lines that end with \n or \r\n.
+    r"""Read a UTF-8 text file (with or without a byte order mark) in lines that end with \n, \r\n or \r.
 
     path (Path): The file.
     RETURNS (tuple[list[str], list[str]]): The lines without their ends, and warnings (mis-decoded text).
-    RAISES (ProKDError): If the file is empty or not UTF-8.
+    RAISES (ProKDError): If the file is empty, not UTF-8 or no text.
     """
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
         guess = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
         raise ProKDError(
-            f"{path}:{line}: byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8. Convert the file, for example "
-            f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}."
+            f"{path}:{_line_of(raw, error.start)}: byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8. "
+            f"Convert the file, for example {_conversion(path, guess)}"
         ) from None
+    if "\0" in text:
+        raise ProKDError(
+            f"{path}:{_line_of(raw, raw.index(0))}: there are zero bytes, as no text has them. "
+            f"Convert the file, for example {_conversion(path, 'UTF-16LE')}"
+        )
     if not text.strip():
         raise ProKDError(f"{path} is empty. Put text into it, or delete it if this split is not wanted.")
     # Not splitlines(): a word may be or contain U+0085, U+2028 and the like.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = _LINE_END.split(text)
     return lines, _warn_of_mojibake(path, lines)
+
+
+def _line_of(raw: bytes, position: int) -> int:
+    return raw.count(b"\n", 0, position) + 1
+
+
+def _conversion(path: Path, guess: str) -> str:
+    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}."
 
 
 def _warn_of_mojibake(path: Path, lines: list[str]) -> list[str]:

@@ -44,6 +44,9 @@ TWO = [(["Anna", "lebt"], ["B-PER", "O"]), (["Bonn"], ["B-LOC"])]
         "# id\n1\tAnna\tB-PER\t-\tstephen\n2\tlebt\tO\n\n1\tBonn\tB-LOC\t-\tstephen\n",  # Universal NER: ragged
         "1\tAnna\tNNP\tB-PER\n2\tlebt\tVBZ\tO\n\n1\tBonn\tNNP\tB-LOC\n",
         "#\tNZZ\n1\tAnna\tB-PER\tO\n2\tlebt\tO\tO\n\n1\tBonn\tB-LOC\tO\n",  # GermEval: outer, then inner entities
+        "Anna \tB-PER \nlebt\tO\n \t\nBonn\tB-LOC  \n",  # spaces that a spreadsheet keeps
+        "Anna\tB-PER\rlebt\tO\r\rBonn\tB-LOC\r",
+        "Anna\tB-PER\r\r\nlebt\tO\r\r\n\r\r\nBonn\tB-LOC\r\r\n",
         "1-2\tAnnas\tO\n1\tAnna\tB-PER\n2\tlebt\tO\n2.1\tnie\tO\n\n1\tBonn\tB-LOC\n",
     ],
 )
@@ -77,6 +80,8 @@ def test_every_word_knows_its_line(write):
         ("Anna\tO\nlebt\n", 2, r"1 column\(s\), line 1 has 2"),
         ("Anna O\nlebt V O\n", 2, r"3 column\(s\), line 1 has 2"),
         ("1\tAnna\tO\n2\tlebt\n", 2, r"2 column\(s\), line 1 has 3"),
+        ("word,tag\nAnna,B-PER\nlebt,O\n", 2, "no tab or space between them"),
+        ('"Anna";"NN";"B-PER"\n"lebt";"V";"O"\n', 2, "no tab or space between them"),
         ("Anna\tO\n\tO\n", 2, "the word is empty"),
         ("Anna\tO\nlebt\t\n", 2, "the tag is empty"),
     ],
@@ -107,6 +112,13 @@ def test_wrong_encoding_names_line_and_byte(write, name):
 def test_utf16_is_recognised(write):
     with pytest.raises(ProKDError, match=r"a\.tsv:1: byte 0 .*iconv -f UTF-16"):
         read_file(write("a.tsv", "Anna\tO\n".encode("utf-16")))
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt", "a.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_recognised(write, name, encoding):
+    with pytest.raises(ProKDError, match=r"a\.\w+:1: there are zero bytes.*iconv"):
+        read_file(write(name, "Anna\tO\n".encode(encoding)))
 
 
 @pytest.mark.parametrize("word", ["München", "Straße", "Öl", "Übung", "Ärger", "‚Zitat‘"])
