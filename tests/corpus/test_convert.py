@@ -313,6 +313,15 @@ def test_one_language_twice(corpus, tmp_path):
         convert_corpus(corpus, "en", "en", tmp_path / "out")
 
 
+@pytest.mark.parametrize("lang", ["../elsewhere", "de/", "..", "."])
+def test_a_language_is_no_path(corpus, tmp_path, lang):
+    (tmp_path / "elsewhere").mkdir()
+    for source, target in (("en", lang), (lang, "de")):
+        with pytest.raises(ProKDError, match=r"is no language"):
+            convert_corpus(corpus, source, target, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_output_into_the_corpus(corpus):
     before = snapshot(corpus)
     with pytest.raises(ProKDError, match="the same folder"):
