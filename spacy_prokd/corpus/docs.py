@@ -109,14 +109,20 @@ class DocMaker:
 
     def _find_spans(self, doc: Doc, offsets: Iterable[tuple[int, int, str]], line: int) -> list[Span]:
         spans = []
+        text = doc.text
         for start, end, label in offsets:
             mapped = self.label_map.get(label, label)
             if mapped is None:
                 continue
+            marked = text[start:end] if 0 <= start < end <= len(text) else ""
+            if not marked.strip():
+                self._leave_out(line, marked, label, f"goes from {start} to {end}; the text has {len(text)}")
+                continue
+            # Who marks a word with the mouse often takes the space beside it.
+            start, end = end - len(marked.lstrip()), start + len(marked.rstrip())
             span = doc.char_span(start, end, label=mapped)
             if span is None:
-                self.report.misaligned += 1
-                self._add_example(line, doc.text[max(start, 0) : end], label, "ends within a word")
+                self._leave_out(line, marked, label, "ends within a word")
             else:
                 spans.append(span)
         kept = filter_spans(spans)
@@ -126,6 +132,10 @@ class DocMaker:
         for span in overlapping:
             self._add_example(line, span.text, span.label_, "shares a word with a longer span")
         return kept
+
+    def _leave_out(self, line: int, text: str, label: str, reason: str) -> None:
+        self.report.misaligned += 1
+        self._add_example(line, text, label, reason)
 
     def _add_example(self, line: int, text: str, label: str, reason: str) -> None:
         if len(self.report.examples) < MAX_EXAMPLES:

@@ -108,8 +108,8 @@ def _read_span(span: Any, where: str) -> tuple[int, int, str]:
             span.get("end", span.get("end_offset")),
             span.get("label"),
         )
-    if isinstance(values, (list, tuple)) and [type(value) for value in values] == [int, int, str] and values[2]:
-        return values[0], values[1], values[2]
+    if isinstance(values, (list, tuple)) and [type(value) for value in values] == [int, int, str] and values[2].strip():
+        return values[0], values[1], values[2].strip()
     raise ProKDError(f"{where}: {json.dumps(span)[:120]} is no span. Write {_SPAN_EXAMPLE}, offsets in characters.")
 
 

@@ -191,6 +191,27 @@ def test_spans_that_cannot_be_kept_are_counted_and_shown(corpus, tmp_path):
     assert "en/train.jsonl:1: 'Anna' (PER) shares a word with a longer span" in report.examples
 
 
+def test_spaces_beside_what_is_marked_are_no_part_of_it(corpus, tmp_path):
+    (corpus / "en/train.tsv").unlink()
+    record = {"text": "Is Anna Bell in Bonn?", "spans": [(2, 13, " PER"), (16, 21, "LOC"), (15, 20, "LOC ")]}
+    (corpus / "en/train.jsonl").write_text(json.dumps(record), encoding="utf8")
+    convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert entities(tmp_path / "out/en/train.spacy") == [[("Anna Bell", "PER"), ("Bonn?", "LOC")]]
+
+
+@pytest.mark.parametrize(
+    "span", [(10, 99), (-4, 4), (-4, -1), (4, 0), (2, 2), (24, 24), (0, 10**30), (2**31, 2**31 + 4)]
+)
+def test_spans_outside_of_the_text_are_left_out(corpus, tmp_path, span):
+    (corpus / "en/train.tsv").unlink()
+    record = {"text": "Anna Bell lives in Bonn.", "spans": [(19, 23, "LOC"), (*span, "PER")]}
+    (corpus / "en/train.jsonl").write_text(json.dumps(record), encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"]
+    assert entities(tmp_path / "out/en/train.spacy") == [[("Bonn", "LOC")]]
+    assert report.misaligned == 1
+    assert f"goes from {span[0]} to {span[1]}; the text has 24" in report.examples[0]
+
+
 def test_repaired_tags_are_counted(corpus, tmp_path):
     (corpus / "en/dev.tsv").write_text("Anna\tB-PER\nin\tO\nBonn\tI-LOC\n", encoding="utf8")
     assert convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["dev"].repaired == 1
