@@ -207,6 +207,8 @@ def _read_language(
             for scored in (language.texts[other] for other in ("dev", "test") if other in files):
                 report.warnings += texts.warn_of_overlap(scored)
         report.entities = dict(sorted(report.entities.items()))
+        if split == "train":
+            report.warnings += _warn_of_case(report.entities)
         language.report.splits[split] = report
         if not unlabelled_train and split != "test" and not report.entities:
             raise ProKDError(_describe_no_entities(path, report, label_map))
@@ -270,9 +272,9 @@ def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) 
         return f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
     dropped = sorted(label for label, mapped in label_map.items() if mapped is None)
     hint = f"The label map drops {', '.join(dropped)}; check it too. " if dropped else ""
+    where = "that the tags are its last column" if report.scheme else "its spans"
     return (
-        f"{path} has {report.docs:,} sentences and not one entity, so there is nothing to learn. {hint}"
-        f"Check that the tags are its last column."
+        f"{path} has {report.docs:,} sentences and not one entity, so there is nothing to learn. {hint}Check {where}."
     )
 
 
@@ -293,6 +295,17 @@ def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[s
                 report.warnings.append(
                     f"has labels that no training data has: {names}. They will never be found: map or drop them."
                 )
+
+
+def _warn_of_case(labels: Collection[str]) -> list[str]:
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        spellings.setdefault(label.casefold(), []).append(label)
+    return [
+        f"has {' and '.join(labels)}, which are learned as different labels. If they are one, map them to it."
+        for labels in spellings.values()
+        if len(labels) > 1
+    ]
 
 
 def _make_docs(maker: DocMaker, texts: Texts) -> DocBin:

@@ -50,6 +50,8 @@ class DocMaker:
         if report.annotated:
             tagged = [record.tags for record in self.records if isinstance(record, Words) and record.tags is not None]
             self.scheme = report.scheme = detect_scheme(tagged) if tagged else None
+            if self.scheme == "IO" and not any("O" in tags for tags in tagged):
+                report.warnings.append("every word has a label, none the tag O: see that the tags are its last column.")
             if n_annotated < len(self.records):
                 # Prodigy leaves `spans` out where there is none.
                 n_bare = len(self.records) - n_annotated

@@ -212,6 +212,18 @@ def test_spans_outside_of_the_text_are_left_out(corpus, tmp_path, span):
     assert f"goes from {span[0]} to {span[1]}; the text has 24" in report.examples[0]
 
 
+def test_labels_that_differ_in_case_are_told(corpus, tmp_path):
+    (corpus / "en/train.tsv").write_text("Anna\tB-PER\nOtto\tB-Per\nBonn\tB-LOC\n", encoding="utf8")
+    (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"].warnings
+    assert "has PER and Per, which are learned as different labels" in warning
+
+
+def test_a_column_that_is_no_tag_is_told(corpus, tmp_path):
+    (corpus / "en/train.tsv").write_text("Anna\tB-PER\tNNP\nruft\tO\tVB\n", encoding="utf8")
+    (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"].warnings
+    assert "see that the tags are its last column" in warning
+
+
 def test_repaired_tags_are_counted(corpus, tmp_path):
     (corpus / "en/dev.tsv").write_text("Anna\tB-PER\nin\tO\nBonn\tI-LOC\n", encoding="utf8")
     assert convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["dev"].repaired == 1
