@@ -8,12 +8,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .errors import ProKDError
 
 
 @contextmanager
@@ -62,6 +64,17 @@ def atomic_file(destination: Path) -> Iterator[Path]:
         os.replace(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_inside(folder: Path, paths: Iterable[Path]) -> None:
+    """See that what is passed on with a folder lies in it: a link or `..` could add any file of this machine.
+
+    RAISES (ProKDError): With the first that does not.
+    """
+    root = folder.resolve()
+    for path in paths:
+        if not path.resolve().is_relative_to(root):
+            raise ProKDError(f"{path} leads out of {folder}, to {path.resolve()}. Put a copy there, or delete it.")
 
 
 def to_json(facts: Any) -> str:

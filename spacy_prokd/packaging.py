@@ -24,7 +24,8 @@ from thinc.api import Config
 from . import __version__, bundled_encoder
 from .corpus.joined import describe_target, folders_of
 from .errors import ProKDError
-from .files import atomic_file, atomic_folder
+from .files import atomic_file, atomic_folder, check_inside
+from .loading import load_pipeline
 from .reporting import render_model_card
 from .reporting.inputs import read_metrics
 from .shrinking import shrink
@@ -60,8 +61,8 @@ def package(
     vocabulary_size (int): Pieces that the package's encoder keeps, those of the target's training text first; its
         matrices are stored in fewer bytes. 0 for all pieces and for weights as they were trained.
     RETURNS (Path): The wheel.
-    RAISES (ProKDError): If an input is missing, the name or version cannot be a package's, the build fails,
-        or the package has a pickle in it.
+    RAISES (ProKDError): If an input is missing, the pipeline does not load or has a link to elsewhere, the name or
+        version cannot be a package's, the build fails, or the package has a pickle in it.
     """
     meta = _describe(pipeline, name, version, encoder, source, target, metrics)
     full_name = f"{meta['lang']}_{meta['name']}-{version}"
@@ -125,7 +126,8 @@ def _describe(
     """The package's meta: what the pipeline's own says, scores, and where its knowledge comes from."""
     if not (pipeline / "meta.json").is_file():
         raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
-    meta = srsly.read_json(pipeline / "meta.json")
+    check_inside(pipeline, pipeline.rglob("*"))
+    meta = load_pipeline(pipeline).meta
     name = name.removeprefix(f"{meta['lang']}_")
     if not (name.isascii() and name.isidentifier()):
         raise ProKDError(f"'{name}' cannot be a package's name. Use letters, digits and _, such as prokd_de.")

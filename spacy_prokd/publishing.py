@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from .corpus.joined import languages_of
 from .errors import ProKDError
+from .files import check_inside
 
 
 class Upload(NamedTuple):
@@ -45,7 +46,7 @@ def prepare_upload(folder: Path, repo: str) -> Upload:
     folder (Path): What `package` made: `packages/<lang>_<name>-<version>`.
     repo (str): USER/NAME.
     RETURNS (Upload): The files.
-    RAISES (ProKDError): If the folder is no such package, or the name is none.
+    RAISES (ProKDError): If the folder is no such package, a file of it leads elsewhere, or the name is none.
     """
     try:
         validate_repo_id(repo)
@@ -64,11 +65,12 @@ def prepare_upload(folder: Path, repo: str) -> Upload:
     name = f"{meta['lang']}_{meta['name']}"
     pipeline = folder / name / f"{name}-{meta['version']}"
     wheel_url = hf_hub_url(repo, wheel.name)
+    files = {path.relative_to(pipeline).as_posix(): path for path in sorted(pipeline.rglob("*")) if path.is_file()}
+    check_inside(folder, [*files.values(), wheel, folder / "README.md"])
     card = (folder / "README.md").read_text(encoding="utf8")
     card = card.replace(f"pip install {wheel.name}", f"pip install {wheel_url}")
     if not card.startswith("---\n"):
         card = f"---\n{_describe(name, meta)}\n---\n\n{card}"
-    files = {path.relative_to(pipeline).as_posix(): path for path in sorted(pipeline.rglob("*")) if path.is_file()}
     return Upload(
         repo,
         {**files, wheel.name: wheel, "README.md": card.encode("utf8")},

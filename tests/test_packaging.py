@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -238,6 +239,23 @@ def test_variables_and_paths_leave_the_config_and_hub_names_stay(tmp_path, monke
 def test_bad_input_is_explained_and_leaves_nothing(run, tmp_path, change, message):
     with pytest.raises(ProKDError, match=message):
         package(**{**run, "output": tmp_path / "packages", **change})
+    assert not (tmp_path / "packages").exists()
+
+
+def test_a_pipeline_that_does_not_load_is_no_package(run, tmp_path):
+    shutil.copytree(run["pipeline"], tmp_path / "damaged")
+    (tmp_path / "damaged" / "ner" / "model").write_bytes(b"half")
+    with pytest.raises(ProKDError, match="damaged cannot be loaded as a pipeline"):
+        package(**{**run, "pipeline": tmp_path / "damaged", "output": tmp_path / "packages"})
+    assert not (tmp_path / "packages").exists()
+
+
+def test_a_link_brings_nothing_of_this_machine_into_the_package(run, tmp_path):
+    (tmp_path / "secret").write_text("secret", encoding="utf8")
+    shutil.copytree(run["pipeline"], tmp_path / "linked")
+    (tmp_path / "linked" / "notes.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(ProKDError, match=r"notes\.txt leads out of .*linked, to .*secret"):
+        package(**{**run, "pipeline": tmp_path / "linked", "output": tmp_path / "packages"})
     assert not (tmp_path / "packages").exists()
 
 

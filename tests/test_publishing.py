@@ -116,6 +116,25 @@ def test_a_folder_that_is_no_package_is_said(package):
         prepare_upload(package, "me/nl")
 
 
+@pytest.mark.parametrize("name", ["README.md", f"{NAME}/{NAME}-0.2.0/notes.txt"])
+def test_a_link_uploads_nothing_from_elsewhere(package, name):
+    secret = package.parent / "secret"
+    secret.touch()
+    (package / name).unlink(missing_ok=True)
+    (package / name).symlink_to(secret)
+    with pytest.raises(ProKDError, match="leads out of .*, to .*secret"):
+        prepare_upload(package, "me/nl")
+
+
+def test_a_version_in_meta_leads_nowhere_else(package):
+    (package.parent / "outside").mkdir()
+    (package.parent / "outside" / "key").touch()
+    meta = {**META, "version": "0.2.0/../../../outside"}
+    (package / "meta.json").write_text(json.dumps(meta), encoding="utf8")
+    with pytest.raises(ProKDError, match=r"key leads out of"):
+        prepare_upload(package, "me/nl")
+
+
 def test_a_hub_that_cannot_be_reached_is_one_paragraph(package):
     """The tests run with HF_HUB_OFFLINE."""
     with pytest.raises(ProKDError) as error:
