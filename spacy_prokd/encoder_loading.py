@@ -18,6 +18,9 @@ from .corpus.docbins import count_docs
 from .errors import ProKDError
 from .files import atomic_folder
 
+_NO_CODE = {"trust_remote_code": False}  # transformers asks at the terminal otherwise, and runs it after a "y"
+_DATA_ALONE = {**_NO_CODE, "use_safetensors": True}  # a pickle could run code, too
+
 
 @spacy.registry.callbacks("spacy-prokd.load_encoder.v1")
 def load_encoder(name: str) -> Callable[[Model], Model]:
@@ -64,11 +67,10 @@ def read_encoder(name: str, **settings: object):
             f"`spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one."
         )
     with _readable(name):
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
+        config = AutoConfig.from_pretrained(name, **_NO_CODE)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True, **_NO_CODE)
         prepare_config(config)
-        # safetensors only: a pickle could run code
-        transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True, **model_options(config))
+        transformer = AutoModel.from_pretrained(name, config=config, **_DATA_ALONE, **model_options(config))
         transformer.float()  # weights published as fp16 are trained as fp32
     if not tokenizer.is_fast:
         raise ProKDError(f"The encoder '{name}' has no fast tokenizer (tokenizer.json); choose one that has.")
@@ -145,9 +147,9 @@ def fetch_encoder(name: str, output: Path) -> Path:
     if Path(name).is_dir():
         _check_folder(Path(name))
     with _readable(name):
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
-        transformer = AutoModel.from_pretrained(name, config=config, use_safetensors=True)
+        config = AutoConfig.from_pretrained(name, **_NO_CODE)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **_NO_CODE)
+        transformer = AutoModel.from_pretrained(name, config=config, **_DATA_ALONE)
     with atomic_folder(output) as temporary:
         tokenizer.save_pretrained(temporary)
         transformer.save_pretrained(temporary, safe_serialization=True)

@@ -123,6 +123,18 @@ def test_code_in_the_folder_is_not_run(folder, tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.parametrize("read", [lambda name, _: read_encoder(name, **SETTINGS), fetch_encoder])
+def test_nobody_is_asked_whether_code_in_the_folder_may_run(folder, tmp_path, monkeypatch, read):
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config.update(model_type="mine", auto_map={"AutoModel": "mine.Model", "AutoConfig": "mine.Config"})
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda _question: "y")
+    with pytest.raises(ProKDError, match="contains custom code"):
+        read(str(folder), tmp_path / "fetched")
+    assert not (tmp_path / "owned").exists()
+
+
 def test_windows_longer_than_the_encoder_reads(tiny_encoder):
     with pytest.raises(ProKDError, match=r"max_length = 129, but the encoder '.*tiny-bert' reads 128 pieces at most"):
         read_encoder(str(tiny_encoder), **{**SETTINGS, "max_length": 129})
