@@ -190,7 +190,8 @@ def build_transformer(config: dict[str, Any]) -> nn.Module:
     described = dict(config)
     theirs = AutoConfig.for_model(described.pop("model_type"), **described)
     prepare_config(theirs)
-    return AutoModel.from_config(theirs, **model_options(theirs))
+    # Loading a pipeline runs no code: transformers would ask whether that which the config names may run.
+    return AutoModel.from_config(theirs, trust_remote_code=False, **model_options(theirs))
 
 
 def prepare_config(config: PretrainedConfig) -> None:

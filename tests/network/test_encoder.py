@@ -333,3 +333,9 @@ def test_an_encoder_without_a_list_of_layers_comes_back(tiny_tokenizer):
     again.load_state_dict(encoder.state_dict())
     with torch.no_grad():
         assert_close(again([["Weber"]]), encoder([["Weber"]]))
+
+
+def test_a_config_that_names_code_of_its_own_is_refused_and_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _question: pytest.fail("asked whether code may run"))
+    with pytest.raises(ValueError, match="custom code"):
+        encoder_module.build_transformer({"model_type": "trocr", "auto_map": {"AutoModel": "mine--mine.Model"}})
