@@ -72,17 +72,21 @@ def count_confusions(docs: Sequence[Doc]) -> Confusion:
 def find_worst(docs: Sequence[Doc], most: int) -> list[int]:
     """The texts with the most errors, which are entities missed and entities that are none; only texts with errors.
 
+    A text that is there twice is named once.
+
     docs (Sequence[Doc]): From `keep_gold`.
     most (int): How many texts at most.
     RETURNS (list[int]): Their numbers, the worst first.
     """
     errors = [len(gold_of(doc) ^ found_of(doc)) for doc in docs]
-    worst = sorted(range(len(docs)), key=lambda text: (-errors[text], text))
-    return [text for text in worst[:most] if errors[text]]
+    with_errors = [text for text in range(len(docs)) if errors[text]]
+    return _once(sorted(with_errors, key=lambda text: -errors[text]), docs)[:most]
 
 
 def find_disagreements(first: Sequence[Doc], second: Sequence[Doc], most: int) -> list[int]:
     """The texts where one pipeline is surest of an entity that the other does not find.
+
+    A text that is there twice is named once.
 
     first, second (Sequence[Doc]): The same texts, tagged by each.
     most (int): How many texts at most.
@@ -93,7 +97,7 @@ def find_disagreements(first: Sequence[Doc], second: Sequence[Doc], most: int) -
         alone = [*_only(one, other), *_only(other, one)]
         if alone:
             sureness[text] = max(get_span_score(ent) or 0.0 for ent in alone)
-    return sorted(sureness, key=lambda text: (-sureness[text], text))[:most]
+    return _once(sorted(sureness, key=lambda text: -sureness[text]), first)[:most]
 
 
 def count_alone(docs: Sequence[Doc], others: Sequence[Doc]) -> tuple[int, int]:
@@ -104,6 +108,14 @@ def count_alone(docs: Sequence[Doc], others: Sequence[Doc]) -> tuple[int, int]:
     """
     alone = [(doc, ent) for doc, other in zip(docs, others, strict=True) for ent in _only(doc, other)]
     return sum(entity_of(ent) in gold_of(doc) for doc, ent in alone), len(alone)
+
+
+def _once(texts: Sequence[int], docs: Sequence[Doc]) -> list[int]:
+    """Numbers of texts, without those of texts that came before, word for word."""
+    first: dict[str, int] = {}
+    for text in texts:
+        first.setdefault(docs[text].text, text)
+    return list(first.values())
 
 
 def _only(doc: Doc, other: Doc) -> list[Span]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 from conftest import scored_doc
@@ -13,11 +14,12 @@ from spacy.vocab import Vocab
 from spacy_prokd.mistakes import count_alone, count_confusions, find_disagreements, find_worst, keep_gold
 
 VOCAB = Vocab()
+NUMBERS = count()
 
 
 def tagged(gold: str, found: str, scores: Sequence[float] = ()) -> Doc:
-    """A Doc of as many words as there are tags, with the scores of its entities."""
-    words = [f"w{i}" for i in range(len(gold.split()))]
+    """A Doc of as many words as there are tags, in no other Doc, with the scores of its entities."""
+    words = [f"w{next(NUMBERS)}" for _tag in gold.split()]
     doc = scored_doc(VOCAB, words, found.split(), scores) if scores else Doc(VOCAB, words=words, ents=found.split())
     return keep_gold(Example(doc, Doc(VOCAB, words=words, ents=gold.split())))
 
@@ -74,8 +76,15 @@ def test_disagreements_are_sorted_by_the_score_of_what_only_one_found() -> None:
 
 
 def test_without_scores_texts_are_in_their_order() -> None:
-    without = [Doc(VOCAB, words=["w0"], ents=["B-LOC"]) for _ in range(2)]
+    without = [Doc(VOCAB, words=[word], ents=["B-LOC"]) for word in ("w0", "w1")]
     assert find_disagreements(without, [tagged("O", "O")] * 2, most=10) == [0, 1]
+
+
+def test_a_text_that_is_there_twice_is_shown_once() -> None:
+    docs = [tagged("B-PER O", "O O"), tagged("B-PER O", "O B-LOC")]
+    twice = [*docs, *docs]
+    assert find_worst(twice, most=10) == [1, 0]
+    assert find_disagreements(twice, [tagged("O O", "O O")] * 4, most=10) == [1]
 
 
 def test_labels_and_scores_are_kept_in_a_file() -> None:
