@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,12 @@ import srsly
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package as spacy_package
 from spacy.util import get_minor_version_range
+from spacy.vocab import Vocab
 from srsly.msgpack.exceptions import UnpackException
 from thinc.api import Config
 
 from . import __version__, bundled_encoder
+from .corpus.docbins import read_docs
 from .corpus.joined import describe_target, folders_of
 from .errors import ProKDError
 from .files import atomic_file, atomic_folder, check_inside
@@ -32,6 +35,7 @@ from .shrinking import shrink
 
 # What [training] says of one run; callbacks and loggers whose paths are null would not pass spaCy's checks.
 _OF_ONE_RUN = ("train_corpus", "dev_corpus", "logger", "before_update", "before_to_disk")
+_MOST_EXAMPLES = 3  # of each label
 _PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -152,6 +156,7 @@ def _describe(
             "source_lang": source.name,
             "target_lang": target.name,
             "sentences": _count_sentences([source, *folders_of(target)]),
+            "examples": _find_examples(source / "train.spacy"),
             "scores": scores,
         },
     }
@@ -166,6 +171,15 @@ def _count_sentences(corpora: Sequence[Path]) -> dict[str, int]:
         if report.is_file()
         for split, counts in srsly.read_json(report)["splits"].items()
     }
+
+
+def _find_examples(corpus: Path) -> dict[str, list[str]]:
+    """Entities of each label that are most often in a labelled corpus, if it is there: what the label means."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for doc in read_docs(corpus, Vocab()) if corpus.is_file() else ():
+        for ent in doc.ents:
+            found[ent.label_][" ".join(ent.text.split())] += 1
+    return {label: [text for text, _n in texts.most_common(_MOST_EXAMPLES)] for label, texts in found.items()}
 
 
 def _describe_stage(folder: Path, meta: dict[str, Any]) -> None:

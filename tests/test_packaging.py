@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import spacy
 import srsly
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from thinc.api import Config, PyTorchWrapper
 from torch import nn
@@ -63,6 +64,9 @@ def run(tmp_path_factory):
         (root / "corpus" / lang).mkdir(parents=True)
         report = {"lang": lang, "splits": {"train": {"docs": docs, "words": 9999}}}
         srsly.write_json(root / "corpus" / lang / "convert.json", report)
+    names = ["Ada|Lovelace", "Ada|Lovelace", "Alan", "Grace", "Kurt"]
+    labelled = [Doc(nlp.vocab, words=[name, "wrote"], ents=["B-PER", "O"]) for name in names]
+    DocBin(docs=labelled).to_disk(root / "corpus" / "en" / "train.spacy")
     for role, f in {"teacher": 0.5432, "student": SCORES["ents_f"]}.items():
         srsly.write_json(root / f"{role}.json", {**SCORES, "ents_f": f})
     return {
@@ -150,7 +154,7 @@ def test_the_readme_is_a_model_card(run, wheel):
     card = (run["output"] / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
     assert card.startswith("# xx_prokd_de\n")
     assert 'spacy.load("xx_prokd_de")' in card and "ent._.score" in card
-    assert "| PER | 131 | 70.0 | 60.0 | 64.6 |" in card
+    assert "| PER | 131 | 70.0 | 60.0 | 64.6 | Ada\\|Lovelace, Alan, Grace |" in card, "the most frequent names"
     assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
     assert "| de train | 800 |" in card
     assert bundled_encoder.LICENCE_NOTE in card
