@@ -231,7 +231,8 @@ def test_long_texts_are_shown_from_a_little_before_the_first_error(full_run):
 
 def test_the_page_shows_no_more_texts_than_people_read(full_run):
     for role, found in zip(ROLES, ("B-LOC O", "B-PER O")):
-        save_tagged(full_run["tagged"][role], [("Anna lacht", "O B-LOC", found, [0.5])] * 100)
+        tagged = [(f"Anna{i} lacht", "O B-LOC", found, [0.5]) for i in range(100)]
+        save_tagged(full_run["tagged"][role], tagged)
     page = write_report(**full_run).read_text(encoding="utf8")
     assert page.count("<dl>") == 2 * MOST_TEXTS
 
