@@ -102,3 +102,8 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def significant(value: float) -> float:
+    """Three digits of a value, however small: a share that is next to nothing on a busy machine is not nothing."""
+    return float(f"{value:.3g}")

@@ -10,7 +10,7 @@ from typing import Any
 import spacy
 import torch
 from hand_tagging import HandTagger, make_hf_pipeline
-from machine import MatrixProduct, take_turns
+from machine import MatrixProduct, significant, take_turns
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import load_config
@@ -142,7 +142,7 @@ def measure_tagging(
             for name in with_whole_encoder
         },
         **measure_latency(ours, one_by_one, texts[:ONE_BY_ONE], rounds),
-        "share_of_gemm": round(gigaflop(ours, words) / medians["ours"] / product.gflops, 3),
+        "share_of_gemm": significant(gigaflop(ours, words) / medians["ours"] / product.gflops),
         "entities": found,
         "seconds": {name: [round(s, 3) for s in timed] for name, timed in seconds.items()},
     }

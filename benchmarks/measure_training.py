@@ -11,7 +11,7 @@ import numpy as np
 import spacy
 import torch
 from hand_loop import CPU, HandLoop, LoopSettings, Step, StudentHandLoop, read_tokenizer
-from machine import MatrixProduct, take_turns
+from machine import MatrixProduct, significant, take_turns
 from measure_tagging import HALF, LABELS, gigaflop, make_theirs, read_config
 from spacy.language import Language
 from spacy.training import Example
@@ -251,7 +251,7 @@ def _describe(
         f"{hand_name}_words_per_second": round(speed["hand"], 1),
         f"{role}_vs_hand_loop": _ratio(seconds["pipe"], seconds["hand"]),
         f"{role}_vs_spacy_transformers": round(speed["pipe"] / their_speed, 3),
-        f"{role}_share_of_gemm": round(cost / words * speed["pipe"] / product.gflops, 3),
+        f"{role}_share_of_gemm": significant(cost / words * speed["pipe"] / product.gflops),
         f"{role}_last_loss": round(float(np.mean(pipe.losses)), 4),
         f"{hand_name}_last_loss": round(float(np.mean(hand.losses)), 4),
         f"{role}_seconds": {side: [round(s, 3) for s in timed] for side, timed in seconds.items()},

@@ -67,7 +67,7 @@ def test_training(tiny_encoder: Path) -> None:
         assert {len(timed) for timed in result[f"{role}_seconds"].values()} == {1}
         assert ("theirs" in result[f"{role}_seconds"]) == (role == "teacher")
         assert result[f"{role}_vs_spacy_transformers"] > 0
-        assert 0 <= result[f"{role}_share_of_gemm"] < 1  # rounded, and next to nothing on a busy machine
+        assert 0 < result[f"{role}_share_of_gemm"] < 1
     assert result["vs_hand_loop"] == max(result["teacher_vs_hand_loop"], result["student_vs_hand_loop"]) > 0
 
 

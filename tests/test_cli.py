@@ -439,6 +439,8 @@ def test_teachers_with_other_labels(fails, saved, corpus, small_tok2vec, tmp_pat
 def test_nothing_to_score(fails, saved, corpus, tmp_path):
     assert "nothing to score" in fails("evaluate", saved, corpus / "target.spacy", tmp_path / "m.json")
     assert "Name its target language: --target-lang" in fails("evaluate", saved, corpus, tmp_path / "m.json")
+    (corpus / "de").mkdir()
+    assert "nothing to score" in fails("evaluate", saved, corpus, tmp_path / "m.json")
     arguments = ("evaluate", saved, corpus / "source.spacy", tmp_path / "m.json", "--word-map", tmp_path / "words.json")
     assert "is no folder of a converted corpus" in fails(*arguments)
     assert not (tmp_path / "m.json").exists()
