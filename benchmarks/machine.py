@@ -6,12 +6,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from spacy_prokd.info import find_version
 
 PACKAGES = ("torch", "transformers", "tokenizers", "spacy", "thinc", "spacy-transformers")
 
@@ -25,7 +26,7 @@ def describe_machine() -> dict[str, object]:
         "bf16_gemm_gflops": round(gemm_gflops(torch.bfloat16)),
         "fp32_gemm_gflops": round(gemm_gflops(torch.float32)),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: find_version(name) or "not installed" for name in PACKAGES},
     }
 
 

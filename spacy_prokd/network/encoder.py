@@ -223,6 +223,7 @@ class ByteDropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        self.p = p  # read by Hugging Face's modules, as of torch's own
         self.dropped = round(p * 256)
 
     def forward(self, x: Tensor) -> Tensor:
