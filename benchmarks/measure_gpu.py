@@ -10,7 +10,7 @@ from typing import Any
 import spacy
 import torch
 from hand_tagging import HandTagger
-from machine import gemm_gflops, take_turns, wait_for
+from machine import gemm_gflops, significant, take_turns, wait_for
 from measure_tagging import gigaflop, make_ours, read_config
 from measure_training import make_sides
 from texts import read_train_docs
@@ -46,8 +46,8 @@ def measure_gpu(
         "rounds": rounds,
         "bf16_peak_gflops": round(peak),
         **_tagging(encoder, corpus, target_lang, sentences, rounds, device, overrides, peak),
-        **_training(encoder, corpus, source_lang, "teacher", sentences, rounds, device, overrides),
-        **_training(encoder, corpus, target_lang, "student", sentences, rounds, device, overrides),
+        **_training(encoder, corpus, source_lang, "teacher", sentences, rounds, device, overrides, peak),
+        **_training(encoder, corpus, target_lang, "student", sentences, rounds, device, overrides, peak),
     }
 
 
@@ -80,13 +80,17 @@ def _tagging(
     words = [[token.text for token in doc] for doc in ours.tokenizer.pipe(texts)]
     settings = read_config("student", overrides)[1]["model"]["tok2vec"]
     tags = ours.get_pipe("prokd_ner").tags
-    hand = HandTagger(encoder, words, len(tags), settings["max_length"], settings["max_batch_pieces"], device)
-    sides = {"pipe": lambda: sum(len(doc.ents) for doc in ours.pipe(texts, batch_size=1024)), "hand": hand.run}
+    hand = HandTagger(encoder, len(tags), settings["max_length"], settings["max_batch_pieces"], device)
+    prepared = hand.prepare(words)
+    sides: dict[str, Callable[[], object]] = {
+        "pipe": lambda: sum(len(doc.ents) for doc in ours.pipe(texts, batch_size=1024)),
+        "hand_loop": lambda: hand.run(prepared),
+        "hand_loop_with_tokenizer": lambda: hand.run(hand.prepare(words)),
+        "tokenizer": lambda: sum(map(len, ours.tokenizer.pipe(texts))),
+    }
     n_words = sum(map(len, words))
     result = _compare("tagging", sides, n_words, rounds, device)
-    return result | {
-        "tagging_share_of_peak": round(gigaflop(ours, words) / n_words * result["tagging_words_per_second"] / peak, 4)
-    }
+    return result | _share("tagging", result, gigaflop(ours, words) / n_words, peak)
 
 
 def _training(
@@ -98,9 +102,16 @@ def _training(
     rounds: int,
     device: torch.device,
     overrides: dict[str, Any],
+    peak: float,
 ) -> dict[str, Any]:
     pipe, hand = make_sides(role, encoder, corpus, lang, sentences, overrides, device)
-    return _compare(role, {"pipe": pipe.run, "hand": hand.run}, pipe.words, rounds, device)
+    words = [[token.text for token in example.reference] for example in pipe.examples]
+    result = _compare(role, {"pipe": pipe.run, "hand_loop": hand.run}, pipe.words, rounds, device)
+    return result | _share(role, result, gigaflop(pipe.nlp, words, training=True) / pipe.words, peak)
+
+
+def _share(name: str, result: dict[str, float], gigaflop_a_word: float, peak: float) -> dict[str, float]:
+    return {f"{name}_share_of_peak": significant(gigaflop_a_word * result[f"{name}_words_per_second"] / peak)}
 
 
 def _compare(
@@ -115,8 +126,9 @@ def _compare(
 
     seconds = take_turns({side: to_the_end(run) for side, run in sides.items()}, rounds, name)
     medians = {side: statistics.median(timed) for side, timed in seconds.items()}
+    ours = medians.pop("pipe")
     return {
-        f"{name}_words_per_second": round(words / medians["pipe"], 1),
-        f"{name}_hand_loop_words_per_second": round(words / medians["hand"], 1),
-        f"{name}_vs_hand_loop": round(medians["hand"] / medians["pipe"], 3),
+        f"{name}_words_per_second": round(words / ours, 1),
+        **{f"{name}_{side}_words_per_second": round(words / theirs, 1) for side, theirs in medians.items()},
+        **{f"{name}_vs_{side}": significant(theirs / ours) for side, theirs in medians.items()},
     }

@@ -26,19 +26,20 @@ from spacy_prokd.soft_labels import get_soft_labels
 from spacy_prokd.training_data import gold_classes
 
 LEARN_RATE = 2e-4
-FASTEST_PADDED = 1024  # pieces in a micro-batch of a loop that pads: in larger ones most is padding
+FASTEST_PADDED = 1024  # pieces in a micro-batch of a loop that pads on a CPU: in larger ones most is padding
 # Labels are made batch by batch: the default makes them once an epoch, outside the steps.
 STUDENT = {"alpha": 0.5, "relabel": "batch"}
 
 
-def loop_settings(role: str, n_tags: int, overrides: dict[str, Any]) -> LoopSettings:
+def loop_settings(role: str, n_tags: int, overrides: dict[str, Any], device: torch.device = CPU) -> LoopSettings:
     """The settings of a role's config, for the loop by hand."""
     config, component = read_config(role, overrides)
     encoder, optimizer = component["model"]["tok2vec"], make_optimizer(config)
+    most = encoder["max_batch_pieces"]
     return LoopSettings(
         n_tags=n_tags,
         frozen_layers=encoder["frozen_layers"],
-        max_batch_pieces=min(encoder["max_batch_pieces"], FASTEST_PADDED),
+        max_batch_pieces=min(most, FASTEST_PADDED) if device.type == "cpu" else most,
         precision=encoder["precision"],
         dropout=component["model"]["dropout"],
         learn_rate=LEARN_RATE,
@@ -117,7 +118,7 @@ class HandSide:
         self, role: str, encoder: Path, pipe_side: PipeSide, overrides: dict[str, Any], device: torch.device = CPU
     ) -> None:
         pipe = pipe_side.pipe
-        settings = loop_settings(role, len(pipe.tags), overrides)
+        settings = loop_settings(role, len(pipe.tags), overrides, device)
         self.loop: HandLoop
         if role == "teacher":
             self.loop = HandLoop(encoder, settings, device)

@@ -38,6 +38,7 @@ class TorchShim(Shim):
     def __init__(self, build: Callable[[dict[str, Any]], nn.Module]) -> None:
         super().__init__(None)
         self._build = build
+        self._parameters: list[nn.Parameter] = []  # of the module: to walk through it takes a GPU longer than a product
         self._is_finite: bool | None = None  # the gradients of this step; not looked at yet
         self._is_clipped = False  # they are, together with those of other modules
         self.weights_apart = False  # `to_bytes` leaves the weights to `save_weights`
@@ -51,6 +52,7 @@ class TorchShim(Shim):
     def module(self, module: nn.Module) -> None:
         device = get_torch_default_device()
         self._model = module.to(device)
+        self._parameters = list(module.parameters())
         self._optimizer = None
         self._scaler = torch.amp.GradScaler(device.type, enabled=getattr(module, "precision", None) == "fp16")
 
@@ -78,7 +80,7 @@ class TorchShim(Shim):
 
     def parameters_with_gradient(self) -> list[nn.Parameter]:
         """The parameters that the next step will move."""
-        return [] if self._model is None else [p for p in self._model.parameters() if p.grad is not None]
+        return [p for p in self._parameters if p.grad is not None]
 
     def unscale(self) -> bool:
         """Take fp16's loss scale off the gradients, once a step.
@@ -96,8 +98,8 @@ class TorchShim(Shim):
     def drop_gradients(self) -> None:
         """Forget the gradients of this step."""
         self._is_finite, self._is_clipped = None, False
-        if self._model is not None:
-            self._model.zero_grad()
+        for p in self._parameters:
+            p.grad = None
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the parameters that have a gradient."""
