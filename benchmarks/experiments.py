@@ -62,7 +62,8 @@ def run(
                     with results.open("a", encoding="utf8") as file:
                         file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 said = error or f"{100 * result['entity_f1']:.2f}"
-                console.print(f"{cell.corpus_name}/{cell.target} {cell.variant_name}, seed {cell.seed}: {said}", markup=False)
+                named = f"{cell.corpus_name}/{cell.target} {cell.variant_name}, seed {cell.seed}"
+                console.print(f"{named}: {said}", markup=False)
                 progress.advance(task)
 
 
