@@ -13,6 +13,7 @@ from hand_tagging import HandTagger
 from machine import gemm_gflops, significant, take_turns, wait_for
 from measure_tagging import gigaflop, make_ours, read_config
 from measure_training import make_sides
+from rich.console import Console
 from texts import read_train_docs
 
 from spacy_prokd.errors import ProKDError
@@ -26,8 +27,8 @@ def measure_gpu(
     *,
     source_lang: str = "en",
     target_lang: str = "de",
-    sentences: int = 4096,
-    rounds: int = 5,
+    sentences: int = 1024,
+    rounds: int = 3,
     max_batch_pieces: int = 16_384,
     gpu_id: int = 0,
     overrides: dict[str, Any] | None = None,
@@ -40,15 +41,17 @@ def measure_gpu(
     device = use_device(gpu_id)
     overrides = {"max_batch_pieces": max_batch_pieces, **(overrides or {})}
     peak = gemm_gflops(torch.bfloat16, device=device, **(LARGE if device.type == "cuda" else {}))
-    return {
-        "group": "gpu",
-        "sentences": sentences,
-        "rounds": rounds,
-        "bf16_peak_gflops": round(peak),
-        **_tagging(encoder, corpus, target_lang, sentences, rounds, device, overrides, peak),
-        **_training(encoder, corpus, source_lang, "teacher", sentences, rounds, device, overrides, peak),
-        **_training(encoder, corpus, target_lang, "student", sentences, rounds, device, overrides, peak),
-    }
+    result: dict[str, Any] = {"group": "gpu", "sentences": sentences, "rounds": rounds, "bf16_peak_gflops": round(peak)}
+    parts = (
+        lambda: _tagging(encoder, corpus, target_lang, sentences, rounds, device, overrides, peak),
+        lambda: _training(encoder, corpus, source_lang, "teacher", sentences, rounds, device, overrides, peak),
+        lambda: _training(encoder, corpus, target_lang, "student", sentences, rounds, device, overrides, peak),
+    )
+    for part in parts:
+        measured = part()
+        Console(stderr=True).print(measured)  # a lent card can be gone before the last part
+        result |= measured
+    return result
 
 
 def use_device(gpu_id: int) -> torch.device:

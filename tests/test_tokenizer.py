@@ -86,6 +86,15 @@ def test_a_language_that_spacy_does_not_have(lang, message):
         blank(lang)
 
 
+def test_a_plugin_that_does_not_import_is_not_taken_for_a_missing_language(monkeypatch):
+    def fails(*args, **kwargs):
+        raise ImportError("cannot import name 'BatchEncoding'")
+
+    monkeypatch.setattr(spacy, "blank", fails)
+    with pytest.raises(ImportError, match="BatchEncoding"):
+        blank("de")
+
+
 def test_it_is_saved_and_copied(tmp_path):
     NLP.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)

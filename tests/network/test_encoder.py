@@ -270,6 +270,9 @@ class TestByteDropout:
     def test_a_half_precision_input_stays_half(self):
         assert ByteDropout(0.5).train()(torch.ones(4, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
+    def test_it_tells_its_rate_as_torchs_own_does(self):
+        assert ByteDropout(0.1).p == torch.nn.Dropout(0.1).p  # attention of transformers 5 asks for it
+
     def test_it_replaces_every_dropout_of_an_encoder(self, encoder):
         kinds = [type(m) for m in encoder.transformer.modules() if "Dropout" in type(m).__name__]
         assert set(kinds) == {ByteDropout}
