@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from experiment_tables import read_results
+from experiment_tables import read_results, summarise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 TEACHER, STUDENT = "zero-shot, averaged weights", "prokd"
+BASELINE = "student"  # of readings.toml
 OURS, OTHERS = "#1f6f8b", "#b8bfc6"
 STYLE = {
     "font.size": 9,
@@ -145,6 +146,30 @@ def texts_read(result: Mapping[str, Any]) -> int | None:
     return student.get("corpora.train.limit") if isinstance(student, Mapping) else None
 
 
+def draw_readings(results: Sequence[Mapping[str, Any]], figure: Figure) -> None:
+    """What each reading of the student's equations gains over the default, in the first result's language.
+
+    Lines are the 95 % of a paired bootstrap; the band is the default's standard deviation over its seeds.
+    """
+    axes = figure.subplots()
+    target = results[0]["target"]
+    students = [result for result in results if result["target"] == target and result["settings"]["student"]]
+    rows = summarise(students, BASELINE)
+    default = next(row for row in rows if row["variant"] == BASELINE)
+    (scores,) = default["f1"].values()
+    if scores["deviation"] is not None:
+        axes.axvspan(-scores["deviation"], scores["deviation"], color=OTHERS, alpha=0.35, linewidth=0)
+    rows.remove(default)
+    for place, gain in enumerate(row["gain"] for row in rows):
+        axes.plot(gain["interval"], [place, place], color=OURS)
+        axes.plot(gain["mean"], place, "o", color=OURS, markersize=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [row["variant"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"entity F1 ({target}) beyond the default's")
+    axes.grid(axis="x")
+
+
 def _bars(axes: Axes, values: Mapping[str, float], title: str, all_ours: bool = False) -> None:
     names = [NAMES.get(name, name) for name in values]
     colours = [OURS if all_ours or name in ("pipe", "half_the_layers") else OTHERS for name in values]
@@ -164,6 +189,7 @@ DRAWINGS: dict[str, tuple[Callable[[Any, Figure], None], tuple[float, float]]] =
     "memory.json": (draw_memory, (8.5, 3.0)),
     "scaling.json": (draw_scaling, (7.5, 5.0)),
     "falling_rate.jsonl": (draw_target_texts, (5.5, 3.5)),
+    "readings.jsonl": (draw_readings, (7.0, 5.0)),
 }
 
 
