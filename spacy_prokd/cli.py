@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
+from typing import Annotated, Any, Optional
 
 import typer
 
 from .commands import Commands
 from .errors import ProKDError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from .results import show, size_table, written
+from .wording import counted
 
 SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without labels; nl+sv for two")]
@@ -84,6 +83,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a project from your own files, or data sets of the hub: checked, copied, and ready to run."""
+    from dataclasses import asdict
+
     from .project import Files, make_project, pair_targets
 
     report = make_project(
@@ -94,19 +95,19 @@ def init(
         label_map=_parse_label_map(labels),
         dry_run=dry_run,
     )
-    _show(report, as_json)
-    if as_json:
-        return
     if dry_run:
-        typer.echo("Nothing was written. Without --dry-run, the project is made.")
+        next_step = "Nothing was written. Without --dry-run, the project is made."
     else:
-        typer.echo(f"\nThe project is in {project}. Now train, score and package:\n\n  cd {project}")
+        next_step = f"\nThe project is in {project}. Now train, score and package:\n\n  cd {project}\n"
         if len(target_lang) == 1:
-            typer.echo("  python -m spacy project run all")
+            next_step += "  python -m spacy project run all"
         else:
-            typer.echo(f"  python -m spacy_prokd targets {' '.join(target_lang)}")
-            typer.echo("\nor, for one pipeline that knows all of them,\n")
-            typer.echo(f"  python -m spacy_prokd targets {'+'.join(target_lang)}")
+            next_step += (
+                f"  python -m spacy_prokd targets {' '.join(target_lang)}\n"
+                "\nor, for one pipeline that knows all of them,\n\n"
+                f"  python -m spacy_prokd targets {'+'.join(target_lang)}"
+            )
+    show(asdict(report), as_json, report, next_step)
 
 
 @command(STEP)
@@ -116,13 +117,14 @@ def assets(
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
     gpu_id: GpuId = -1,
+    as_json: AsJson = False,
 ) -> None:
     """Check that the corpus folder has what is needed, and the machine its GPU, before anything takes time."""
     from .corpus.convert import list_corpus
 
     _use_gpu(gpu_id)
-    for path, facts in list_corpus(corpus_dir, source_lang, target_lang, output).items():
-        typer.echo(f"{path}  {facts['bytes']:,} bytes")
+    found = list_corpus(corpus_dir, source_lang, target_lang, output)
+    show(found, as_json, size_table({path: facts["bytes"] for path, facts in found.items()}))
 
 
 @command(STEP, "convert my_corpus corpus/nl --target-lang nl")
@@ -136,18 +138,21 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Read a corpus in any usual format and write DocBins; labels of the target's training text are dropped."""
+    from dataclasses import asdict
+
     from .corpus.convert import convert_corpus
     from .tokenizer import blank
 
     label_map, nlp = _parse_label_map(labels), blank(pipeline_lang)
     report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=label_map, nlp=nlp)
-    _show(report, as_json)
+    show(asdict(report), as_json, report)
 
 
 @command(STEP)
 def encoder(
     name: Annotated[str, typer.Argument(help="multilingual-e5-small (bundled), a hub name or a folder")],
     output: Annotated[Path, typer.Argument(help="Folder to write")],
+    as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a Hugging Face folder: the bundled one without a network, any other from the hub."""
     from .encoder_loading import fetch_encoder
@@ -155,7 +160,7 @@ def encoder(
     if ".." in output.parts:  # what `--vars.encoder ../folder` makes of encoders/
         raise ProKDError(f"{output} leads out of its folder. Name a local encoder by its absolute path.")
     fetch_encoder(name, output)
-    typer.echo(f"Encoder {name} is in {output}")
+    show({"encoder": name, **written(output)}, as_json, f"Encoder {name} is in {output}")
 
 
 @command(STEP, "label corpus/nl/nl/train.spacy training/nl/soft training/nl/teacher/model-last")
@@ -166,13 +171,14 @@ def label(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch")] = 256,
     vectors: Annotated[bool, typer.Option("--vectors", help="Store word vectors too, for vector_weight")] = False,
     gpu_id: GpuId = -1,
+    as_json: AsJson = False,
 ) -> None:
     """Store the teacher's probabilities with each text; a stopped run goes on where it was."""
     from .soft_labels import label_corpus
 
     _use_gpu(gpu_id)
     n_docs = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
-    typer.echo(f"Labelled {n_docs:,} texts in {output}")
+    show({"texts": n_docs, **written(output)}, as_json, f"Labelled {counted(n_docs, 'text')} in {output}")
 
 
 @command(STEP, "evaluate training/nl/student/model-last corpus/nl metrics/nl/student.json --target-lang nl")
@@ -194,8 +200,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a pipeline: entity-level and token-level, per type, cross-checked with seqeval."""
-    from rich.console import Console
-
     from .evaluation import choose_data, compare, evaluate
     from .reporting.inputs import read_metrics
     from .word_map import write_word_map
@@ -205,17 +209,13 @@ def evaluate(
         raise ProKDError(f"--word-map reads both languages, but {data} is no folder of a converted corpus.")
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
     scored = choose_data(data, source_lang, target_lang) if data.is_dir() else [data]
-    if data.is_dir() and not as_json:
-        typer.echo(f"Scored on {', '.join(map(str, scored))}")
-        if scored[0].parent == data / source_lang:
-            typer.echo(f"No text in {target_lang} has labels to score on: this says only that training went well.")
+    notes = [f"Scored on {', '.join(map(str, scored))}"] if data.is_dir() else []
+    if data.is_dir() and scored[0].parent == data / source_lang:
+        notes.append(f"No text in {target_lang} has labels to score on: this says only that training went well.")
     metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)
-    if as_json:
-        typer.echo(output.read_text(encoding="utf8"), nl=False)
-    else:
-        Console().print(compare(metrics))
+    show(metrics[output.stem], as_json, *notes, compare(metrics))
 
 
 @command(STEP)
@@ -232,6 +232,7 @@ def package(
     vocabulary_size: Annotated[
         int, typer.Option(min=0, help="Pieces of the vocabulary to keep; 0 for all, and weights as they were trained")
     ] = 120_000,  # all pieces of the Latin script in the vocabulary of the bundled encoder, and some
+    as_json: AsJson = False,
 ) -> None:
     """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
     from .packaging import package
@@ -247,7 +248,8 @@ def package(
         metrics={role: metrics / f"{role}.json" for role in ("student", "teacher")},
         vocabulary_size=vocabulary_size,
     )
-    typer.echo(f"Built {wheel}\nInstall it with: python -m pip install {wheel}")
+    facts = {"wheel": wheel.as_posix(), **written(wheel.parents[1])}
+    show(facts, as_json, f"Built {wheel}\nInstall it with: python -m pip install {wheel}")
 
 
 @command(TRAINED, "annotate training/nl/student/model-last my_nl.txt doubtful.jsonl --most 50")
@@ -256,14 +258,17 @@ def annotate(
     texts: Annotated[Path, typer.Argument(help="Texts of the target language (.txt or any other format)")],
     output: Annotated[Path, typer.Argument(help=".jsonl file to write, as Prodigy reads it")],
     most: Annotated[int, typer.Option(min=0, help="How many texts to write; 0 for all")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Write what a pipeline finds for people to correct, what it is least sure of first."""
     from .annotating import annotate
 
     n_texts = annotate(pipeline, texts, output, most)
-    typer.echo(
-        f"Wrote {n_texts:,} texts to {output}. Corrected, they are learned from as the file 'labelled' beside the "
-        f"target's 'train', or in a new project by init --target-labelled {output}"
+    show(
+        {"texts": n_texts, **written(output)},
+        as_json,
+        f"Wrote {counted(n_texts, 'text')} to {output}. What is corrected there is learned from as the file 'labelled' "
+        f"beside the target's 'train', or in a new project by init --target-labelled {output}",
     )
 
 
@@ -273,17 +278,17 @@ def push(
     repo: Annotated[str, typer.Option(help="Repository on the Hugging Face hub: USER/NAME")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files and upload nothing")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Upload a package to the Hugging Face hub: wheel, pipeline and model card."""
     from .publishing import prepare_upload, push
 
     upload = prepare_upload(folder, repo)
-    for name, size in upload.sizes().items():
-        typer.echo(f"{name}  {size:,} bytes")
-    if dry_run:
-        typer.echo("Nothing was uploaded. Without --dry-run, these files are.")
-    else:
-        typer.echo(f"Uploaded to {push(upload, private=private)}\nInstall it with: pip install {upload.wheel_url}")
+    url = None if dry_run else push(upload, private=private)
+    facts = {"repo": upload.repo, "url": url, "wheel_url": upload.wheel_url, "files": upload.sizes()}
+    uploaded = f"Uploaded to {url}\nInstall it with: pip install {upload.wheel_url}"
+    nothing = "Nothing was uploaded. Without --dry-run, these files are."
+    show(facts, as_json, size_table(upload.sizes()), nothing if dry_run else uploaded)
 
 
 @command(STEP, "report training/nl metrics/nl reports/nl.html --target-lang nl")
@@ -294,6 +299,7 @@ def report(
     teacher: Annotated[Optional[Path], typer.Option(help="Folder of the teacher, if it is not in there")] = None,
     source_lang: SourceLang = "en",
     target_lang: TargetLang = "de",
+    as_json: AsJson = False,
 ) -> None:
     """Make one page of scores, mistakes, words of both languages, learning curves and settings."""
     from .reporting import write_report
@@ -310,7 +316,7 @@ def report(
         prototypes=metrics / "prototypes.spacy",
         word_map=metrics / "words.json",
     )
-    typer.echo(f"Report in {output}")
+    show(written(output), as_json, f"Report in {output}")
 
 
 @command(PROJECT, "targets nl sv --vars.seed 1", context_settings={"ignore_unknown_options": True})
@@ -334,7 +340,8 @@ def targets(
     if not named:
         raise ProKDError(f"No language is named before {languages[0]}.")
     said = sys.stderr if as_json else None
-    _show(train_targets(project, named, languages[len(named) :], stdout=said), as_json)
+    scores = train_targets(project, named, languages[len(named) :], stdout=said)
+    show(scores.metrics, as_json, scores)
 
 
 @command(TRAINED, "demo training/nl/student/model-last --teacher training/nl/teacher/model-last")
@@ -352,36 +359,15 @@ def demo(
 @command(HELP)
 def info(as_json: AsJson = False) -> None:
     """Say what is installed and what the machine can do, for a bug report."""
-    import json
-
-    from rich.console import Console
     from rich.table import Table
 
     from .info import describe_installation
 
     facts = describe_installation()
-    if as_json:
-        typer.echo(json.dumps(facts, indent=2))
-        return
     table = Table(show_header=False)
     for name, fact in facts.items():
         table.add_row(name, fact)
-    Console().print(table)
-
-
-class _Report(Protocol):
-    def to_json(self) -> str: ...
-
-    def __rich__(self) -> RenderableType: ...
-
-
-def _show(report: _Report, as_json: bool) -> None:
-    from rich.console import Console
-
-    if as_json:
-        typer.echo(report.to_json(), nl=False)
-    else:
-        Console().print(report)
+    show(facts, as_json, table)
 
 
 def _parse_label_map(text: str) -> dict[str, str | None] | None:

@@ -82,6 +82,12 @@ def to_json(facts: Any) -> str:
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
+def sizes(path: Path) -> dict[str, int]:
+    """The bytes of a file, or of each file in a folder, by its path."""
+    paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {each.as_posix(): each.stat().st_size for each in paths if each.is_file()}
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,7 +80,8 @@ def package(
         _describe_stage(staged, meta)
         built.mkdir()
         try:
-            spacy_package(staged, built, create_sdist=False)
+            with redirect_stdout(sys.stderr):  # what it says is no result
+                spacy_package(staged, built, create_sdist=False)
         except SystemExit:
             raise ProKDError(f"`spacy package {pipeline}` refuses this pipeline; run it to see why.") from None
         wheel = _build_wheel(built / full_name)

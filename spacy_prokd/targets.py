@@ -15,7 +15,6 @@ from rich.table import Table
 
 from .corpus.joined import check_twice
 from .errors import ProKDError
-from .files import to_json
 from .reporting.inputs import read_metrics
 
 ROLES = ("teacher", "student")
@@ -23,16 +22,12 @@ ROLES = ("teacher", "student")
 
 @dataclass(frozen=True)
 class TargetScores:
-    """What `evaluate` wrote of each target: a table for people, JSON for everything else.
+    """What `evaluate` wrote of each target, as a table for people.
 
     metrics (dict): By target and then by "teacher" and "student".
     """
 
     metrics: dict[str, dict[str, dict[str, Any]]]
-
-    def to_json(self) -> str:
-        """RETURNS (str): All metrics, by target and role."""
-        return to_json(self.metrics)
 
     def __rich__(self) -> Table:
         """A row for each target, and for each language of those that have several; entity F1 in per cent."""

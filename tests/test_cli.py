@@ -16,6 +16,7 @@ import pytest
 import spacy
 import torch
 from conftest import LABELS, SOURCE, TARGET, make_docs, read_tagged, to_examples
+from huggingface_hub import HfApi
 from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
@@ -94,6 +95,30 @@ def fails(run):
     return fails
 
 
+@pytest.fixture
+def facts(run):
+    """Run a command with --json; gives the one object that is on stdout."""
+
+    def facts(*args: object) -> dict:
+        code, out, err = run(*args, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return facts
+
+
+@pytest.fixture
+def trained(run, raw, saved, tmp_path) -> Path:
+    """A folder with `corpus`, and `training` and `metrics` of a teacher and a student that are the same."""
+    assert run("convert", raw, tmp_path / "corpus")[0] == 0
+    for role in ("teacher", "student"):
+        shutil.copytree(saved, tmp_path / "training" / role / "model-last")
+        line = {"step": 0, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner": 1.0}, "score": 0.5}
+        (tmp_path / "training" / role / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf8")
+        assert run("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics" / f"{role}.json")[0] == 0
+    return tmp_path
+
+
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -102,47 +127,84 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_what_init_and_convert_found_as_json(run, raw, tmp_path, dry_run):
+def test_what_init_and_convert_found_as_json(facts, raw, tmp_path, dry_run):
     source = ("--source", raw / "en" / "train.conll", "--source-dev", raw / "en" / "dev.conll")
     target = ("--target", raw / "de" / "train.txt", "--target-lang", "de")
-    code, out, _err = run("init", tmp_path / "project", *source, *target, "--json", *["--dry-run"] * dry_run)
-    found = json.loads(out)
-    assert code == 0 and (tmp_path / "project").exists() != dry_run
+    found = facts("init", tmp_path / "project", *source, *target, *["--dry-run"] * dry_run)
+    assert (tmp_path / "project").exists() != dry_run
     assert found["source"]["splits"]["train"]["entities"].keys() == set(LABELS)
-    code, out, _err = run("convert", raw, tmp_path / "corpus", "--json")
-    (target,) = json.loads(out)["targets"]
-    assert code == 0 and target == json.loads((tmp_path / "corpus" / "de" / "convert.json").read_text(encoding="utf8"))
+    (target,) = facts("convert", raw, tmp_path / "corpus")["targets"]
+    assert target == json.loads((tmp_path / "corpus" / "de" / "convert.json").read_text(encoding="utf8"))
 
 
-def test_scores_as_json_are_those_of_the_file(run, saved, corpus, tmp_path):
-    code, out, _err = run("evaluate", saved, corpus / "source.spacy", tmp_path / "metrics.json", "--json")
-    assert code == 0 and json.loads(out) == json.loads((tmp_path / "metrics.json").read_text(encoding="utf8"))
+def test_scores_as_json_are_those_of_the_file(facts, trained):
+    metrics = trained / "metrics" / "again.json"
+    said = facts("evaluate", trained / "training" / "student" / "model-last", trained / "corpus", metrics)
+    assert said == json.loads(metrics.read_text(encoding="utf8"))
 
 
-def test_assets_lists_the_files(run, raw, tmp_path):
-    code, out, _err = run("assets", raw, tmp_path / "made" / "files.json")
+def test_assets_lists_the_files(run, facts, raw, monkeypatch):
+    monkeypatch.chdir(raw.parent)  # names that fit on a line
+    code, out, _err = run("assets", "raw", "made/files.json")
     assert code == 0
-    listed = json.loads((tmp_path / "made" / "files.json").read_text(encoding="utf8"))
-    assert [f"{path}  {facts['bytes']:,} bytes" for path, facts in listed.items()] == out.splitlines()
-    for path, facts in listed.items():
-        assert facts["sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    assert [Path(line.split("  ")[0]).name for line in out.splitlines()] == [
-        "train.conll",
-        "dev.conll",
-        "train.txt",
-        "test.conll",
-    ]
+    listed = json.loads(Path("made/files.json").read_text(encoding="utf8"))
+    assert list(listed) == ["raw/en/train.conll", "raw/en/dev.conll", "raw/de/train.txt", "raw/de/test.conll"]
+    for name, fact in listed.items():
+        content = Path(name).read_bytes()
+        assert fact == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert [name, f"{len(content):,}"] in [line.split() for line in out.splitlines()]
+    assert facts("assets", "raw", "made/files.json") == listed
 
 
-def test_info_names_versions_and_no_folder(run):
-    code, out, _err = run("info", "--json")
-    facts = json.loads(out)
-    assert code == 0
-    assert facts["torch"] == version("torch")
-    assert facts["matrix products"] in ("float32", "bfloat16", "float16")
-    assert str(Path.home()) not in out and str(Path.cwd()) not in out
+def sizes(output: Path) -> dict[str, int]:
+    found = output.rglob("*") if output.is_dir() else [output]
+    return {str(path): path.stat().st_size for path in found if path.is_file()}
+
+
+def test_what_encoder_label_and_annotate_wrote_as_json(facts, raw, saved, corpus, tiny_encoder, tmp_path):
+    encoder, soft, doubtful = tmp_path / "encoder", tmp_path / "soft", tmp_path / "doubtful.jsonl"
+    said = facts("encoder", tiny_encoder, encoder)
+    assert said == {"encoder": str(tiny_encoder), "output": str(encoder), "files": sizes(encoder)}
+    said = facts("label", corpus / "target.spacy", soft, saved)
+    assert said == {"texts": len(TARGET), "output": str(soft), "files": sizes(soft)}
+    assert str(soft / "00000.spacy") in said["files"]
+    said = facts("annotate", saved, raw / "de" / "train.txt", doubtful, "--most", 3)
+    assert said == {"texts": 3, "output": str(doubtful), "files": sizes(doubtful)}
+    assert len(doubtful.read_text(encoding="utf8").splitlines()) == 3
+
+
+def test_what_report_package_and_push_make_as_json(facts, trained, monkeypatch):
+    page = trained / "report.html"
+    said = facts("report", trained / "training", trained / "metrics", page)
+    assert said == {"output": str(page), "files": sizes(page)} and page.stat().st_size > 0
+
+    inputs = (trained / "training", trained / "corpus", trained / "metrics", trained / "packages")
+    said = facts("package", *inputs, "--name", "prokd_de", "--version", "0.1.0", "--encoder", "none")
+    folder = trained / "packages" / "xx_prokd_de-0.1.0"
+    wheel = folder / "dist" / "xx_prokd_de-0.1.0-py3-none-any.whl"
+    assert said == {"wheel": str(wheel), "output": str(folder), "files": sizes(folder)}
+    assert str(wheel) in said["files"]
+
+    pipeline, repo = folder / "xx_prokd_de" / folder.name, "https://huggingface.co/me/nl"
+    said = facts("push", said["output"], "--repo", "me/nl", "--dry-run")
+    uploaded = {path.relative_to(pipeline).as_posix() for path in pipeline.rglob("*") if path.is_file()} | {wheel.name}
+    assert said["files"].keys() == uploaded and said["files"][wheel.name] == wheel.stat().st_size
+    assert said["files"]["README.md"] > (folder / "README.md").stat().st_size, "the hub's metadata come before it"
+    del said["files"]
+    assert said == {"repo": "me/nl", "url": None, "wheel_url": f"{repo}/resolve/main/{wheel.name}"}
+
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, repo_id, **settings: f"https://huggingface.co/{repo_id}")
+    monkeypatch.setattr(HfApi, "create_commit", lambda self, *arguments, **settings: None)
+    assert facts("push", folder, "--repo", "me/nl")["url"] == repo
+
+
+def test_info_names_versions_and_no_folder(run, facts):
+    said = facts("info")
+    assert said["torch"] == version("torch")
+    assert said["matrix products"] in ("float32", "bfloat16", "float16")
+    assert not any(str(folder) in json.dumps(said) for folder in (Path.home(), Path.cwd()))
     code, table, _err = run("info")
-    assert code == 0 and all(name in table for name in facts)
+    assert code == 0 and all(name in table for name in said)
 
 
 def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
@@ -205,17 +267,12 @@ def test_convert_takes_the_rules_of_a_language(run, raw, tmp_path):
     assert [word.text for word in doc] == ["Das", "z.B.", "geht", "."]
 
 
-def test_label_evaluate_and_report(run, raw, saved, tmp_path):
-    training, corpus, metrics = tmp_path / "training", tmp_path / "corpus", tmp_path / "metrics"
-    assert run("convert", raw, corpus)[0] == 0
+def test_label_evaluate_and_report(run, trained, saved):
+    training, corpus, metrics = trained / "training", trained / "corpus", trained / "metrics"
     code, out, _err = run("label", corpus / "de" / "train.spacy", training / "soft", saved)
     assert code == 0 and "Labelled 8 texts" in out
     assert json.loads((training / "soft" / "labels.json").read_text()) == LABELS
 
-    for role, model in {"teacher": "model-last", "student": "model-last"}.items():
-        shutil.copytree(saved, training / role / model)
-        line = {"step": 0, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": {"prokd_ner": 1.0}, "score": 0.5}
-        (training / role / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf8")
     arguments = ("evaluate", training / "teacher" / "model-last", corpus, metrics / "teacher.json")
     code, out, _err = run(*arguments, "--tagged", metrics / "teacher.spacy")
     assert code == 0 and "test.spacy" in out and "PER" in out
@@ -233,9 +290,9 @@ def test_label_evaluate_and_report(run, raw, saved, tmp_path):
     scores = json.loads((metrics / "student.json").read_text())
     assert scores["sentences"] == 1 and scores["entities"] == 3 and scores["ents_f"] == scores["seqeval_f"]
 
-    code, out, _err = run("report", training, metrics, tmp_path / "report.html")
+    code, out, _err = run("report", training, metrics, trained / "report.html")
     assert code == 0
-    page = (tmp_path / "report.html").read_text(encoding="utf8")
+    page = (trained / "report.html").read_text(encoding="utf8")
     assert "student" in page and "</html>" in page
     assert 'id="mistakes"' in page and "Merkel: I-PER" in page
 
@@ -267,7 +324,7 @@ def test_label_goes_on_where_it_was(run, raw, saved, tmp_path):
     assert run(*arguments)[0] == 0
     assert shard.stat().st_mtime_ns == first and (tmp_path / "soft" / "labels.json").exists()
     DocBin(docs=[Doc(spacy.blank("xx").vocab, words=["Berlin"])]).to_disk(arguments[1])
-    assert "Labelled 1 texts" in run(*arguments)[1]
+    assert "Labelled 1 text in" in run(*arguments)[1]
     assert shard.stat().st_mtime_ns != first
 
 
@@ -291,7 +348,8 @@ def test_push_lists_the_files_and_uploads_nothing_when_dry(run, fails, tmp_path)
     (tmp_path / "README.md").write_text("# xx_p", encoding="utf8")
     (tmp_path / "meta.json").write_text(json.dumps(meta), encoding="utf8")
     code, out, _err = run("push", tmp_path, "--repo", "me/nl", "--private", "--dry-run")
-    assert code == 0 and "xx_p-1-py3-none-any.whl  2 bytes\nREADME.md" in out and "Nothing was uploaded" in out
+    assert code == 0 and "Nothing was uploaded" in out
+    assert ["xx_p-1-py3-none-any.whl", "2"] in [line.split() for line in out.splitlines()]
     assert "was not uploaded" in fails("push", tmp_path, "--repo", "me/nl")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ProKDError
+from ..wording import counted
 
 # What UTF-8 looks like after it was read as Latin-1 or Windows-1252 and saved again (`Ã¼`), or after a lossy decoding.
 _MOJIBAKE = re.compile(
@@ -102,7 +103,8 @@ def _warn_of_mojibake(path: Path, lines: list[str]) -> list[str]:
     suspects = [number for number, line in enumerate(lines, start=1) if _MOJIBAKE.search(line)]
     if not suspects:
         return []
+    number, found = suspects[0], counted(len(suspects), "mis-decoded line")
     return [
-        f"{len(suspects)} lines look mis-decoded (first {path.name}:{suspects[0]}: {lines[suspects[0] - 1][:60]!r}): "
+        f"seems to have {found} (first {path.name}:{number}: {lines[number - 1][:60]!r}): "
         f"UTF-8 that was read as Latin-1, or lost characters. Convert the original file again."
     ]

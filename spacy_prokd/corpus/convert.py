@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 
 from ..errors import ProKDError
-from ..files import atomic_file, sha256
+from ..files import atomic_file, sha256, to_json
 from ..progress import progress_bar
 from ..tokenizer import blank
+from ..wording import counted
 from .contents import Contents
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
@@ -149,7 +150,7 @@ def list_corpus(corpus_dir: Path, source_lang: str, target_lang: str, output: Pa
         for path in of_language.values()
     }
     with atomic_file(output) as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
+        temporary.write_text(to_json(found), encoding="utf8")
     return found
 
 
@@ -200,7 +201,7 @@ def _read_language(
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.warnings += texts.warn_of_scripts()
         if drop_annotation and report.docs < FEW_TEXTS:
-            report.warnings.append(f"has only {report.docs:,} texts: a few thousand are worth having.")
+            report.warnings.append(f"has only {counted(report.docs, 'text')}: a few thousand are worth having.")
         if split in ("dev", "test"):
             report.warnings += texts.warn_of_overlap(language.texts["train"])
         if split == FEW_SHOT:  # what is learned from must not be scored on
@@ -321,7 +322,7 @@ def _make_docs(maker: DocMaker, texts: Texts) -> DocBin:
 def _write_language(language: _Language, output: Path) -> None:
     folder = output / language.report.lang
     contents = {f"{split}.spacy": doc_bin.to_bytes() for split, doc_bin in language.splits.items()}
-    contents[REPORT_FILE] = language.report.to_json().encode("utf8")
+    contents[REPORT_FILE] = to_json(asdict(language.report)).encode("utf8")
     _write_files(folder, contents)
     for split in SPLITS:
         if split not in language.splits:  # what an earlier corpus left behind must not be scored

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ..errors import ProKDError
+from ..wording import counted
 from .contents import Contents, Text, read_lines
 
 # What the lines of other formats look like, and the extension that has them read as such.
@@ -45,6 +46,6 @@ def _warn_of_markup(path: Path, texts: list[Text]) -> list[str]:
     if len(marked) <= MARKUP_TOLD * len(texts):
         return []
     return [
-        f"{len(marked):,} lines have HTML in them (first {path.name}:{marked[0].line}: {marked[0].text[:60]!r}), "
+        f"has HTML in {counted(len(marked), 'line')} (first {path.name}:{marked[0].line}: {marked[0].text[:60]!r}), "
         f"which is read as words. Take it out."
     ]

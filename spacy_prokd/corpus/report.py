@@ -1,17 +1,15 @@
-"""What a conversion did, in numbers: a table for people, JSON for everything else."""
+"""What a conversion did, in numbers, which people see as tables."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-
-from ..files import to_json
 
 MAX_EXAMPLES = 5
 
@@ -48,14 +46,8 @@ class SplitReport:
     warnings: list[str] = field(default_factory=list)
 
 
-class _Json:
-    def to_json(self) -> str:
-        """RETURNS (str): The report as JSON; the same input always gives the same text."""
-        return to_json(asdict(self))
-
-
 @dataclass
-class LanguageReport(_Json):
+class LanguageReport:
     """The counts of one language, by split."""
 
     lang: str
@@ -66,7 +58,7 @@ class LanguageReport(_Json):
 
 
 @dataclass
-class ConvertReport(_Json):
+class ConvertReport:
     """The counts of the source and of each target language."""
 
     source: LanguageReport

@@ -126,8 +126,10 @@ def test_mojibake_is_warned_about(write, word):
     broken = word.encode("utf8").decode("cp1252")
     contents = read_file(write("a.tsv", f"in\tO\n{broken}\tO\n\n{broken}\tO\n"))
     assert len(contents.warnings) == 1
-    assert contents.warnings[0].startswith("2 lines look mis-decoded (first a.tsv:2")
-    assert read_file(write("b.tsv", f"in\tO\n{word}\tO\nSÃO\tO\n")).warnings == []
+    assert contents.warnings[0].startswith("seems to have 2 mis-decoded lines (first a.tsv:2")
+    (warning,) = read_file(write("b.tsv", f"in\tO\n{broken}\tO\n")).warnings
+    assert warning.startswith("seems to have 1 mis-decoded line (first b.tsv:2")
+    assert read_file(write("c.tsv", f"in\tO\n{word}\tO\nSÃO\tO\n")).warnings == []
 
 
 def test_plain_text(write):
@@ -150,7 +152,7 @@ def test_another_format_is_no_plain_text(write, text, extension):
 
 def test_html_in_plain_text_is_warned_about(write):
     (warning,) = read_file(write("a.txt", "Anna lebt.\n<p>Anna &amp; Otto</p>\n")).warnings
-    assert "1 lines have HTML in them (first a.txt:2: '<p>Anna &amp; Otto</p>')" in warning
+    assert "has HTML in 1 line (first a.txt:2: '<p>Anna &amp; Otto</p>')" in warning
     assert read_file(write("b.txt", "a < b > c & d; <3\n{Anna}\nBlutgruppe O\n")).warnings == []
 
 
