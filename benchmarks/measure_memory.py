@@ -152,7 +152,7 @@ def measure_memory(
         nlp.to_disk(folder / "pipeline")
         make_ours(encoder, overrides, layers=HALF).to_disk(packaged)
         DocBin(docs=docs).to_disk(folder / "texts.spacy")
-        shrink(packaged, folder / "texts.spacy", VOCABULARY_SIZE)
+        shrink(spacy.load(packaged), packaged, folder / "texts.spacy", VOCABULARY_SIZE)
         for path, end in ((texts, None), (beginnings, SHORT)):
             path.write_text("\n".join(doc[:end].text.replace("\n", " ") for doc in docs), encoding="utf8")
         _config, component = read_config("student", overrides)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import spacy
 from machine import take_turns
 
 from spacy_prokd.evaluation import evaluate
@@ -41,7 +42,7 @@ def measure_size(
     with TemporaryDirectory() as temporary:
         folders = {"whole": pipeline, "small": Path(temporary) / "small"}
         shutil.copytree(pipeline, folders["small"])
-        pieces = shrink(folders["small"], texts, vocabulary_size)
+        pieces = shrink(spacy.load(pipeline), folders["small"], texts, vocabulary_size)
         f1 = {
             str(path): {
                 name: round(100 * evaluate(folder, path, Path(temporary) / f"{name}.json")["ents_f"], 2)

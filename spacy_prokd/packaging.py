@@ -11,7 +11,6 @@ import sys
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,12 +18,14 @@ from typing import Any
 import srsly
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package as spacy_package
+from spacy.language import Language
 from spacy.util import get_minor_version_range
 from spacy.vocab import Vocab
 from srsly.msgpack.exceptions import UnpackException
 from thinc.api import Config
 
 from . import __version__, bundled_encoder
+from .corpus.convert import REPORT_FILE
 from .corpus.docbins import read_docs
 from .corpus.joined import describe_target, folders_of
 from .errors import ProKDError
@@ -69,19 +70,19 @@ def package(
     RAISES (ProKDError): If an input is missing, the pipeline does not load or has a link to elsewhere, the name or
         version cannot be a package's, the build fails, or the package has a pickle in it.
     """
-    meta = _describe(pipeline, name, version, encoder, source, target, metrics)
+    nlp = _load(pipeline)
+    meta = _describe(nlp.meta, name, version, encoder, source, target, metrics)
     full_name = f"{meta['lang']}_{meta['name']}-{version}"
     output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{full_name}-", dir=output) as temporary:
         staged, built = Path(temporary) / "pipeline", Path(temporary) / "built"
         shutil.copytree(pipeline, staged)
         if vocabulary_size:
-            meta["spacy_prokd"]["vocabulary"] = shrink(staged, target / "train.spacy", vocabulary_size)
+            meta["spacy_prokd"]["vocabulary"] = shrink(nlp, staged, target / "train.spacy", vocabulary_size)
         _describe_stage(staged, meta)
         built.mkdir()
         try:
-            with redirect_stdout(sys.stderr):  # what it says is no result
-                spacy_package(staged, built, create_sdist=False)
+            spacy_package(staged, built, create_sdist=False)
         except SystemExit:
             raise ProKDError(f"`spacy package {pipeline}` refuses this pipeline; run it to see why.") from None
         wheel = _build_wheel(built / full_name)
@@ -126,14 +127,24 @@ def assert_no_pickle(wheel: Path) -> None:
                 )
 
 
-def _describe(
-    pipeline: Path, name: str, version: str, encoder: str, source: Path, target: Path, metrics: Mapping[str, Path]
-) -> dict[str, Any]:
-    """The package's meta: what the pipeline's own says, scores, and where its knowledge comes from."""
+def _load(pipeline: Path) -> Language:
+    """The pipeline, which nothing in its folder may stand outside of."""
     if not (pipeline / "meta.json").is_file():
         raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
     check_inside(pipeline, pipeline.rglob("*"))
-    meta = load_pipeline(pipeline).meta
+    return load_pipeline(pipeline)
+
+
+def _describe(
+    meta: Mapping[str, Any],
+    name: str,
+    version: str,
+    encoder: str,
+    source: Path,
+    target: Path,
+    metrics: Mapping[str, Path],
+) -> dict[str, Any]:
+    """The package's meta: what the pipeline's own says, scores, and where its knowledge comes from."""
     name = name.removeprefix(f"{meta['lang']}_")
     if not (name.isascii() and name.isidentifier()):
         raise ProKDError(f"'{name}' cannot be a package's name. Use letters, digits and _, such as prokd_de.")
@@ -166,13 +177,24 @@ def _describe(
 
 def _count_sentences(corpora: Sequence[Path]) -> dict[str, int]:
     """Sentences of each language's splits, from the report of `convert` if it is there."""
-    reports = {corpus.name: corpus / "convert.json" for corpus in corpora}
+    reports = {corpus.name: corpus / REPORT_FILE for corpus in corpora}
     return {
-        f"{lang} {split}": counts["docs"]
+        f"{lang} {split}": n_docs
         for lang, report in reports.items()
         if report.is_file()
-        for split, counts in srsly.read_json(report)["splits"].items()
+        for split, n_docs in _read_counts(report).items()
     }
+
+
+def _read_counts(report: Path) -> dict[str, int]:
+    """Texts of each split."""
+    try:
+        return {split: counts["docs"] for split, counts in srsly.read_json(report)["splits"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or another one
+        raise ProKDError(
+            f"{report} is damaged. Run `python -m spacy project run convert --force` again, or delete it: "
+            "the model card is then without these numbers."
+        ) from None
 
 
 def _find_examples(corpus: Path) -> dict[str, list[str]]:

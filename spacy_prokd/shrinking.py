@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import spacy
+from spacy.language import Language
 from spacy.util import minibatch
 from spacy.vocab import Vocab
 
@@ -21,10 +21,11 @@ from .units import to_units
 _TEXTS_AT_A_TIME = 1000
 
 
-def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
-    """Take out of a saved pipeline the pieces that its language does not use, and store its matrices in fewer bytes.
+def shrink(nlp: Language, saved: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
+    """Take out of a pipeline the pieces that its language does not use, and store its matrices in fewer bytes.
 
-    pipeline (Path): The saved pipeline, which is changed.
+    nlp (Language): The pipeline, which is changed.
+    saved (Path): The folder it was loaded from, or a copy, which is changed too.
     texts (Path): Text of its language, a .spacy file; labels in it are not looked at.
     vocabulary_size (int): How many pieces to keep, see `choose_pieces`.
     RETURNS (dict[str, int]): How many pieces there were (`all`) and how many are `kept`; empty where no encoder of
@@ -36,7 +37,6 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
             f"{texts} is not there, whose words say which pieces the package needs. "
             "Convert the corpus again, or keep all pieces with --vocabulary-size 0."
         )
-    nlp = spacy.load(pipeline)
     sizes: dict[str, int] = {}
     for name, pipe in nlp.pipeline:
         if not isinstance(pipe, ProKDNer):
@@ -49,8 +49,8 @@ def shrink(pipeline: Path, texts: Path, vocabulary_size: int) -> dict[str, int]:
                 node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}
         with weights_apart(pipe.model):
-            pipe.model.to_disk(pipeline / name / "model")
-        save_weights(pipe.model, pipeline / name, small=True)
+            pipe.model.to_disk(saved / name / "model")
+        save_weights(pipe.model, saved / name, small=True)
     return sizes
 
 

@@ -153,8 +153,9 @@ def test_a_class_that_is_next_to_never_seen_has_no_prototype(student_nlp, tmp_pa
 def test_a_package_still_has_its_prototypes(student, corpus):
     whole = read(student, TEXT).words
     small = Path(student).with_name("small")
-    spacy.load(student).to_disk(small)
-    shrink(small, corpus / "target.spacy", 115)
+    nlp = spacy.load(student)
+    nlp.to_disk(small)
+    shrink(nlp, small, corpus / "target.spacy", 115)
     assert read(str(small), TEXT).words == tuple(
         word._replace(distance=pytest.approx(word.distance, rel=1e-2)) for word in whole
     )

@@ -254,6 +254,15 @@ def test_a_pipeline_that_does_not_load_is_no_package(run, tmp_path):
     assert not (tmp_path / "packages").exists()
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"{}", b'{"splits": []}', b'{"splits": {"train": {}}}'])
+def test_a_damaged_report_of_convert_is_named(run, tmp_path, content):
+    shutil.copytree(run["target"], tmp_path / "de")
+    (tmp_path / "de" / "convert.json").write_bytes(content)
+    with pytest.raises(ProKDError, match=r"de.convert\.json is damaged\. .*project run convert --force.*delete it"):
+        package(**{**run, "target": tmp_path / "de", "output": tmp_path / "packages"})
+    assert not (tmp_path / "packages").exists()
+
+
 def test_a_link_brings_nothing_of_this_machine_into_the_package(run, tmp_path):
     (tmp_path / "secret").write_text("secret", encoding="utf8")
     shutil.copytree(run["pipeline"], tmp_path / "linked")

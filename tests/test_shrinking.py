@@ -34,7 +34,7 @@ def ents(doc) -> list[tuple]:
 def test_it_finds_the_same_with_fewer_pieces(pipeline, texts, tmp_path):
     folder, nlp = pipeline
     before = sum(path.stat().st_size for path in folder.rglob("*"))
-    sizes = shrink(folder, texts, 115)
+    sizes = shrink(spacy.load(folder), folder, texts, 115)
     assert sizes["kept"] < sizes["all"]
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 0.8 * before
     small = spacy.load(folder)
@@ -48,7 +48,7 @@ def test_it_finds_the_same_with_fewer_pieces(pipeline, texts, tmp_path):
 
 def test_matrices_are_stored_in_fewer_bytes_and_loaded_in_full(pipeline, texts):
     folder, _nlp = pipeline
-    shrink(folder, texts, 1)
+    shrink(spacy.load(folder), folder, texts, 1)
     stored = load_file(folder / "prokd_ner" / "weights.safetensors")
     kinds = {(value.dim() > 1, str(value.dtype)) for value in stored.values() if value.is_floating_point()}
     assert kinds == {(True, "torch.float16"), (False, "torch.float32")}
@@ -65,7 +65,7 @@ def test_matrices_beyond_half_precision_stay_as_they_are(pipeline, texts):
     (head,) = [node for node in nlp.get_pipe("prokd_ner").model.walk() if node.name == "prototype_head"]
     head.shims[0].module.classifier.weight.data[0, 0] = 1e6
     nlp.to_disk(folder)
-    shrink(folder, texts, 1)
+    shrink(spacy.load(folder), folder, texts, 1)
     assert load_file(folder / "prokd_ner" / "weights.safetensors")["1.classifier.weight"][0, 0] == 1e6
 
 
@@ -73,7 +73,7 @@ def test_a_pipeline_without_an_encoder_of_ours_keeps_its_words(tmp_path, source_
     nlp = initialize(make_nlp(small_tok2vec), source_examples)
     learn(nlp, source_examples)
     nlp.to_disk(tmp_path / "cnn")
-    assert shrink(tmp_path / "cnn", texts, 1) == {}
+    assert shrink(spacy.load(tmp_path / "cnn"), tmp_path / "cnn", texts, 1) == {}
     assert [ents(doc) for doc in spacy.load(tmp_path / "cnn").pipe(TARGET)] == [ents(doc) for doc in nlp.pipe(TARGET)]
 
 
@@ -81,6 +81,6 @@ def test_missing_texts_are_named(pipeline, texts):
     folder, _nlp = pipeline
     copy = shutil.copytree(folder, folder.with_name("copy"))
     with pytest.raises(ProKDError, match="missing.spacy is not there.*--vocabulary-size 0"):
-        shrink(folder, texts.with_name("missing.spacy"), 1)
+        shrink(spacy.load(folder), folder, texts.with_name("missing.spacy"), 1)
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (copy / path.relative_to(folder)).read_bytes()

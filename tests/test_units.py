@@ -141,7 +141,7 @@ def test_teacher_student_and_package_read_units(chinese_encoder, tiny_transforme
     initialize(student, soft, labels=["LOC"], start_from=str(tmp_path / "teacher"), epochs=2)
     learn(student, soft, steps=4, rate=0.001)
     student.to_disk(tmp_path / "student")
-    shrink(tmp_path / "student", tmp_path / "plain.spacy", 100)
+    shrink(student, tmp_path / "student", tmp_path / "plain.spacy", 100)
     for nlp in (teacher, student, spacy.load(tmp_path / "student")):
         read = [nlp(Doc(nlp.vocab, words=[*text])) for text, _ in SENTENCES]
         assert [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in read] == gold
