@@ -299,10 +299,9 @@ def trained(trained_bytes, small_tok2vec) -> Language:
     return nlp
 
 
-@pytest.fixture
-def student_nlp(trained, small_tok2vec) -> Language:
-    """`trained` as a student that has prototypes: those of its own words."""
-    nlp = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+def make_student(trained: Language, tok2vec: dict) -> Language:
+    """A trained pipeline as a student that has prototypes: those of its own words."""
+    nlp = make_nlp(tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
     pipe = nlp.get_pipe("prokd_ner").from_bytes(trained.get_pipe("prokd_ner").to_bytes())
     output = pipe.read(make_docs(nlp.vocab, SOURCE))
     moments = Moments(len(pipe.tags), output.vectors.shape[1], output.vectors.device)
@@ -310,6 +309,12 @@ def student_nlp(trained, small_tok2vec) -> Language:
     unit = measuring_unit(moments.within_class_covariance(), pipe.objective.distance)
     get_head(pipe.model).target.reset(moments.sums, unit)
     return nlp
+
+
+@pytest.fixture
+def student_nlp(trained, small_tok2vec) -> Language:
+    """`trained` as a student."""
+    return make_student(trained, small_tok2vec)
 
 
 @pytest.fixture

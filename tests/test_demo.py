@@ -224,6 +224,10 @@ def test_no_text_and_no_entity(page, student):
 @pytest.fixture
 def port() -> int:
     """One that is free."""
+    return free_port()
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 

@@ -36,7 +36,11 @@ seed = 17
 
 @pytest.fixture
 def run(tmp_path):
-    """The arguments of `write_report` for a small run whose files are in `tmp_path`."""
+    return make_run(tmp_path)
+
+
+def make_run(folder):
+    """The arguments of `write_report` for a small run whose files are in a folder."""
     for role, f in zip(ROLES, (0.612, 0.654)):
         metrics = {
             "ents_p": f,
@@ -49,15 +53,15 @@ def run(tmp_path):
             "encoder": "<b>small</b>",
             "versions": {"spacy": "3.8.18"},
         }
-        (tmp_path / f"{role}.json").write_text(json.dumps(metrics))
+        (folder / f"{role}.json").write_text(json.dumps(metrics))
         losses = [{"prokd_ner": 2.0, f"prokd_ner.{role}_part": 1.0}, {"prokd_ner": None, f"prokd_ner.{role}_part": 0.5}]
         lines = [{"step": i, "epoch": 0, "scores": {"ents_f": 0.5}, "losses": loss} for i, loss in enumerate(losses)]
-        (tmp_path / f"{role}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        (tmp_path / f"{role}.cfg").write_text(CONFIG.format(role=role.title()))
-    files = {kind: {role: tmp_path / f"{role}.{end}" for role in ROLES} for kind, end in KINDS.items()}
+        (folder / f"{role}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / f"{role}.cfg").write_text(CONFIG.format(role=role.title()))
+    files = {kind: {role: folder / f"{role}.{end}" for role in ROLES} for kind, end in KINDS.items()}
     languages = {"source_lang": "en", "target_lang": "de"}
-    more = {"prototypes": tmp_path / "prototypes.spacy", "word_map": tmp_path / "words.json"}
-    return {"output": tmp_path / "report" / "index.html", **more, **languages, **files}
+    more = {"prototypes": folder / "prototypes.spacy", "word_map": folder / "words.json"}
+    return {"output": folder / "report" / "index.html", **more, **languages, **files}
 
 
 def save_tagged(path, texts):
@@ -75,7 +79,11 @@ STUDENT = [("Anna <i> Bonn", "B-PER O B-LOC", "B-LOC O B-LOC", [0.62, 0.87]), ("
 
 @pytest.fixture
 def full_run(run):
-    """`run`, with tagged texts and a map of words."""
+    return fill(run)
+
+
+def fill(run):
+    """Give a run tagged texts and a map of words."""
     for role, texts in zip(ROLES, (TEACHER, STUDENT)):
         save_tagged(run["tagged"][role], texts)
     words = [

@@ -1,0 +1,380 @@
+"""The report and the demo's page in Chromium: what their users see, and that nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from conftest import TEXTS, make_nlp, make_student
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+from test_demo import free_port
+from test_reporting import fill, make_run, save_tagged
+
+from spacy_prokd.demo.reading import Entity, Reading, keep, read
+from spacy_prokd.reporting import write_report
+
+REQUIRED = "REQUIRE_BROWSER"  # an environment variable: without a browser these tests fail
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # which needs rights that containers do not have
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+    "--force-prefers-reduced-motion",
+    "--hide-scrollbars",
+    "--window-size=1280,900",
+)
+PHONE, PAPER = 390, 718  # widths in pixels; A4 has 19 cm between Chromium's margins
+READABLE = 4.5  # contrast of text, by the Web Content Accessibility Guidelines (AA)
+PATIENCE = 120  # seconds, for a busy machine
+TYPES = [f"TYPE_{letter}" for letter in "ABCDEFGHIJKLMNOPQR"]  # as many as OntoNotes has
+TEXT = "\n\n".join(TEXTS[:4])
+
+# For each element with text of its own: the text, its colour and what is behind it, layer over layer.
+COLOURS = """
+const pixel = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+const paint = colour => {
+  pixel.fillStyle = colour;
+  pixel.fillRect(0, 0, 1, 1);
+  return [...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3);
+};
+const withText = element => element.checkVisibility() && element.getBoundingClientRect().width
+  && [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+return [...document.querySelectorAll(arguments[0])].filter(withText).map(element => {
+  const layers = [];
+  for (let each = element; each; each = each.parentElement) layers.unshift(getComputedStyle(each).backgroundColor);
+  const behind = layers.map(paint).at(-1), style = getComputedStyle(element);
+  return [element.textContent, paint(element instanceof SVGElement ? style.fill : style.color), behind];
+});
+"""
+
+# For each chart: width, height, and whether each of its lines and marks is within.
+CHARTS = """
+const visible = box => box.width || box.height;
+return [...document.querySelectorAll(".charts svg")].map(chart => {
+  const frame = chart.getBoundingClientRect();
+  const lines = [...chart.querySelectorAll("[style*='--series']")].map(line => line.getBoundingClientRect());
+  return [frame.width, frame.height, lines.filter(visible).map(line =>
+    frame.left < line.left && line.right < frame.right && frame.top < line.top && line.bottom < frame.bottom)];
+});
+"""
+TARGET = """
+const target = document.querySelector(":target"), page = document.documentElement;
+return [target.textContent, target.getBoundingClientRect().top, innerHeight + scrollY + 1 >= page.scrollHeight];
+"""
+HOVERED = """
+return [...document.querySelectorAll(":hover")].at(-1)?.querySelector(":scope > title")?.textContent;
+"""
+# Texts of elements that reach beyond the page, also within what scrolls.
+TOO_WIDE = """
+return [...document.querySelectorAll("body *")].filter(
+  element => element.checkVisibility() && element.getBoundingClientRect().right > innerWidth + 1
+).map(element => element.textContent);
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chrome]:
+    """A browser that reaches this machine alone."""
+    paths = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if missing := [name for name, path in paths.items() if path is None]:
+        reason = f"{' and '.join(missing)} not installed (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get(REQUIRED):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = ChromeOptions()
+    options.binary_location = paths["chromium"]
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "localhost")  # selenium asks the driver through a proxy where one is set
+        driver = Chrome(options, Service(paths["chromedriver"]))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Chrome) -> Iterator[Chrome]:
+    """A browser with an empty page and an empty log, as large as a screen."""
+    chromium.get("about:blank")
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    yield chromium
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def set_width(browser: Chrome, width: int) -> None:
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def set_media(browser: Chrome, scheme: str, media: str = "screen") -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+
+def errors(browser: Chrome) -> list[str]:
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def requested(browser: Chrome) -> set[str]:
+    """The addresses that the page asked for."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return {each["request"]["url"] for each in sent if each["request"]["url"] != "about:blank"}
+
+
+def luminance(colour: list[int]) -> float:
+    """From 0, black, to 1, white."""
+    parts = [value / 255 for value in colour]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def unreadable(browser: Chrome, selector: str) -> list[tuple[str, float]]:
+    """Texts with too little contrast, and how little."""
+    colours = browser.execute_script(COLOURS, selector)
+    assert colours
+    contrasts = []
+    for text, ink, behind in colours:
+        dark, light = sorted((luminance(ink), luminance(behind)))
+        contrasts.append((text.strip(), round((light + 0.05) / (dark + 0.05), 2)))
+    return [each for each in contrasts if each[1] < READABLE]
+
+
+def background(browser: Chrome) -> float:
+    """The luminance of the page."""
+    return luminance(browser.execute_script(COLOURS, "h1, h1 *")[0][2])
+
+
+def widths(browser: Chrome) -> tuple[int, int]:
+    """Of the window, and of what is in it."""
+    return tuple(browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]"))
+
+
+def wait_for(browser: Chrome, look: Callable[[Chrome], Any], expected: Any) -> None:
+    """The page comes to show this: it is drawn later than a click returns."""
+    with suppress(TimeoutException):
+        WebDriverWait(browser, PATIENCE, 0.1).until(lambda _: look(browser) == expected)
+    assert look(browser) == expected
+
+
+# --- the report
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report with all sections, many entity types, and a word beneath a prototype's name."""
+    run = fill(make_run(tmp_path_factory.mktemp("run")))
+    words = " ".join(f"word{i}" for i in range(len(TYPES)))
+    gold = [f"B-{label}" for label in TYPES]
+    for role, tags in (("teacher", [gold[0]] * len(TYPES)), ("student", [gold[1], *gold[1:]])):
+        save_tagged(run["tagged"][role], [(words, " ".join(gold), " ".join(tags), [0.5] * len(TYPES))] * 2)
+    drawn = json.loads(run["word_map"].read_text())
+    drawn["words"].append({"language": 0, "tag": "O", "x": 0.55, "y": 0.5, "text": "beneath"})
+    run["word_map"].write_text(json.dumps(drawn))
+    return write_report(**run).as_uri()
+
+
+def test_the_report_opens_without_an_error_and_fetches_nothing(browser, report):
+    browser.get(report)
+    assert browser.find_element(By.TAG_NAME, "h1").text == "Named entities from en to de"
+    assert errors(browser) == []
+    assert requested(browser) == {report}
+
+
+def test_charts_are_drawn(browser, report):
+    browser.get(report)
+    charts = browser.execute_script(CHARTS)
+    assert len(charts) == 6
+    assert all(width > 200 and height > 100 and lines for width, height, lines in charts)
+    assert all(inside for _width, _height, lines in charts for inside in lines)
+
+
+def test_links_lead_to_their_sections(browser, report):
+    browser.get(report)
+    links = browser.find_elements(By.CSS_SELECTOR, "nav a")
+    assert len(links) == 7
+    for link in links:
+        browser.execute_script("scrollTo(0, 0)")
+        link.click()
+        heading, top, at_the_end = browser.execute_script(TARGET)
+        assert heading.startswith(link.text) and (abs(top) < 2 or at_the_end)
+
+
+def test_words_show_their_text_where_the_mouse_is(browser, report):
+    browser.get(report)
+    marks = browser.find_elements(By.CSS_SELECTOR, ".map g:not(.prototype) > *")
+    shown = []
+    for mark in marks:
+        ActionChains(browser).move_to_element(mark).perform()
+        shown.append(browser.execute_script(HOVERED))
+    assert sorted(shown) == ["<u>Anna: B-PER", "Weber: I-PER", "beneath: O", "lacht: O"]
+
+
+def test_the_report_fits_a_phone(browser, report):
+    set_width(browser, PHONE)
+    browser.get(report)
+    assert widths(browser) == (PHONE, PHONE)
+
+
+def test_the_report_is_readable_in_light_and_dark(browser, report):
+    browser.get(report)
+    pages = {}
+    for scheme in ("light", "dark"):
+        set_media(browser, scheme)
+        assert unreadable(browser, "body *") == []
+        pages[scheme] = background(browser)
+    assert pages["light"] > 0.9 and pages["dark"] < 0.1
+
+
+def test_the_report_on_paper_is_dark_on_white_and_whole(browser, report):
+    browser.get(report)
+    set_width(browser, PAPER)
+    set_media(browser, "dark", "print")
+    assert background(browser) == 1.0
+    assert unreadable(browser, "main *") == []
+    assert browser.execute_script(TOO_WIDE) == []
+    parts = ("nav", "section", "table", ".charts svg", ".map svg")
+    shown = {part: [each.is_displayed() for each in browser.find_elements(By.CSS_SELECTOR, part)] for part in parts}
+    assert shown == {
+        "nav": [False],
+        "section": [True] * 7,
+        "table": [True] * 7,
+        ".charts svg": [True] * 6,
+        ".map svg": [True],
+    }
+
+
+# --- the demo
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory, trained_bytes: bytes, small_tok2vec: dict) -> str:
+    folder = tmp_path_factory.mktemp("pipeline") / "student"
+    make_student(make_nlp(small_tok2vec).from_bytes(trained_bytes), small_tok2vec).to_disk(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def demo(chromium: Chrome, tmp_path_factory: pytest.TempPathFactory, student: str) -> Iterator[str]:
+    """The address of the page that the command serves while these tests run."""
+    port, said = free_port(), tmp_path_factory.mktemp("demo") / "output.txt"
+    command = [sys.executable, "-m", "spacy_prokd", "demo", student, "--port", str(port)]
+    no_window = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
+    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=no_window) as process:
+        try:
+            wait_until_served(port, process)
+            address = f"http://localhost:{port}"
+            assert address in said.read_text()
+            yield f"{address}/"
+        finally:
+            process.kill()
+
+
+def wait_until_served(port: int, process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("localhost", port)):
+            return
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def page(browser: Chrome, demo: str) -> Chrome:
+    """The demo, where somebody has entered `TEXT`."""
+    browser.get(demo)
+    (field,) = WebDriverWait(browser, PATIENCE).until(lambda _: browser.find_elements(By.TAG_NAME, "textarea"))
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(TEXT)
+    browser.find_element(By.XPATH, "//button[normalize-space()='Find entities']").click()
+    return browser
+
+
+@pytest.fixture
+def reading(student: str) -> Reading:
+    """What the page should say of it."""
+    return read(student, TEXT)
+
+
+def marked(page: Chrome) -> list[list[str]]:
+    """Each entity in the text and its label."""
+    parts = "[mark.firstChild.textContent.trim(), mark.querySelector('span').textContent]"
+    return page.execute_script(f"return [...document.querySelectorAll('mark')].map(mark => {parts})")
+
+
+def tables(page: Chrome) -> list[list[list[str]]]:
+    """The cells of each table that is open, as a screen reader finds them: what one sees is a drawing."""
+    return page.execute_script("""
+        const read = ({textContent: text}) => isNaN(text) ? text : Number(text).toFixed(3);
+        return [...document.querySelectorAll("[data-testid=stDataFrame] table")].map(table =>
+          [...table.rows].slice(1).map(row => [...row.cells].map(read)));
+    """)
+
+
+def marks_of(entities: Iterable[Entity]) -> list[list[str]]:
+    return [[entity.text, entity.label] for entity in entities]
+
+
+def rows_of(entities: Iterable[Entity]) -> list[list[str]]:
+    return [[entity.text, entity.label, f"{entity.score:.3f}"] for entity in entities]
+
+
+def test_the_demo_shows_entities_and_scores_and_asks_this_machine_alone(page, demo, reading):
+    wait_for(page, marked, marks_of(reading.entities))
+    wait_for(page, tables, [rows_of(reading.entities)])
+    assert errors(page) == []
+    addresses = requested(page)
+    assert demo in addresses and [address for address in addresses if not address.startswith((demo, "data:"))] == []
+
+
+def test_a_higher_threshold_leaves_fewer_entities(page, reading):
+    wait_for(page, marked, marks_of(reading.entities))
+    scores = sorted(entity.score for entity in reading.entities)
+    below_one = 100 - math.ceil(100 * scores[0])  # in the slider's steps: the least sure entity goes, others stay
+    kept = keep(reading.entities, 1 - below_one / 100)
+    assert 0 < len(kept) < len(scores)
+    slider = page.find_element(By.CSS_SELECTOR, "[data-testid=stSlider] :is(input, [role=slider])")
+    slider.send_keys(Keys.END, Keys.ARROW_LEFT * below_one)
+    wait_for(page, marked, marks_of(kept))
+    wait_for(page, tables, [rows_of(kept)])
+
+
+def test_the_nearest_prototypes_are_in_a_table(page, reading):
+    wait_for(page, tables, [rows_of(reading.entities)])
+    page.find_element(By.XPATH, "//summary[contains(., 'Nearest prototypes')]").click()
+    first = [[word.text, word.tag, word.prototype, f"{word.distance:.3f}"] for word in reading.words[:5]]
+    wait_for(page, lambda page: [table[:5] for table in tables(page)[1:]], [first])
+
+
+def test_entities_are_readable_in_light_and_dark(page, reading):
+    for scheme in ("light", "dark"):
+        set_media(page, scheme)
+        wait_for(page, lambda page: background(page) > 0.5, scheme == "light")
+        wait_for(page, marked, marks_of(reading.entities))
+        assert unreadable(page, ".entities, .entities *") == []
+
+
+def test_the_demo_fits_a_phone(page, reading):
+    set_width(page, PHONE)
+    wait_for(page, tables, [rows_of(reading.entities)])
+    assert widths(page) == (PHONE, PHONE) and page.execute_script(TOO_WIDE) == []
