@@ -117,11 +117,12 @@ def keep_layers(model: Model, layers_left: float) -> None:
             f"layers = {layers_left:g}, but the model has no spacy-prokd.TransformerEncoder.v1 to drop layers of: "
             "set layers = null under [initialize.components.prokd_ner] or change the tok2vec."
         )
-    for node in nodes:
+    for shim in (node.shims[0] for node in nodes):
         try:
-            node.shims[0].module.keep_layers(layers_left)
+            shim.module.keep_layers(layers_left)
         except ValueError as error:
             raise ProKDError(f"[initialize.components.prokd_ner] {error}") from None
+        shim.module = shim.module  # which has fewer parameters now
 
 
 def _encode(model: Model, docs: list[Doc], is_train: bool) -> tuple[list[Floats2d], Callable]:

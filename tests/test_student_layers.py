@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import spacy
 from conftest import LABELS, initialize, make_nlp
 from spacy.tokens import DocBin
 from thinc.api import Adam
 
+from spacy_prokd.architectures import keep_layers
 from spacy_prokd.corpus import read_corpus
 from spacy_prokd.corpus.readers import create_corpus
 from spacy_prokd.errors import ProKDError
@@ -56,6 +60,15 @@ def test_half_of_the_layers_are_kept_where_there_is_text_enough(
     examples = list(read(spacy.blank("xx")))
     nlp = initialize(make_nlp(tiny_transformer), examples, start_from=str(teacher), layers="auto")
     assert len(layers_of(nlp)) == left
+
+
+def test_the_layers_that_are_dropped_take_no_memory(teacher, source_examples, tiny_transformer):
+    nlp = make_nlp(tiny_transformer)
+    initialize(nlp, source_examples, start_from=str(teacher), layers=3)
+    dropped = weakref.ref(layers_of(nlp)[2].output.dense.weight)
+    keep_layers(nlp.get_pipe("prokd_ner").model, 2)
+    gc.collect()
+    assert dropped() is None
 
 
 def test_where_there_are_no_layers_to_choose_none_are_dropped(source_examples, small_tok2vec, monkeypatch):
