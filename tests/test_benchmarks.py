@@ -283,3 +283,33 @@ def test_the_curve_of_target_texts_has_students_that_differ_in_nothing_else() ->
     assert texts_read(result("250 texts", {"corpora.train.limit": 250})) == 250
     assert texts_read(result("zero-shot", False)) is None
     assert texts_read(result("another", {"training.seed": 1})) is None
+
+
+def test_the_plot_of_readings_shows_each_students_gain_in_one_language() -> None:
+    import numpy as np
+    from experiment_tables import pack
+    from matplotlib.figure import Figure
+    from plots import BASELINE, draw_readings
+
+    def result(variant: str, right: int, student: object, target: str = "de", seed: int = 0) -> dict:
+        counts = np.array([[right, 10, 10]] * 4)
+        return {
+            **{"corpus": "c", "source": "en", "target": target, "encoder": "e", "variant": variant, "seed": seed},
+            **{"settings": {"student": student}, "counts": pack(counts), "entity_f1": right / 10},
+        }
+
+    figure = Figure()
+    student = {"corpora.train.limit": 3000}
+    results = [
+        result("teacher", 1, False),
+        result(BASELINE, 5, student),
+        result(BASELINE, 7, student, seed=1),
+        result("better", 8, student),
+        result("better", 1, student, target="ar"),
+    ]
+    draw_readings(results, figure)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["better"]
+    (gain,) = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert gain == pytest.approx(30.0)
+    assert axes.patches[0].get_width() == pytest.approx(2 * 14.14, abs=0.02), "one deviation of 50 and 70 to each side"
