@@ -155,16 +155,15 @@ def draw_readings(results: Sequence[Mapping[str, Any]], figure: Figure) -> None:
     target = results[0]["target"]
     students = [result for result in results if result["target"] == target and result["settings"]["student"]]
     rows = summarise(students, BASELINE)
-    default = next(row for row in rows if row["variant"] == BASELINE)
-    (scores,) = default["f1"].values()
+    (scores,) = next(row["f1"] for row in rows if row["variant"] == BASELINE).values()
+    gains = {row["variant"]: row["gain"] for row in rows if row["variant"] != BASELINE}
     if scores["deviation"] is not None:
         axes.axvspan(-scores["deviation"], scores["deviation"], color=OTHERS, alpha=0.35, linewidth=0)
-    rows.remove(default)
-    for place, gain in enumerate(row["gain"] for row in rows):
+    for place, gain in enumerate(gains.values()):
         axes.plot(gain["interval"], [place, place], color=OURS)
         axes.plot(gain["mean"], place, "o", color=OURS, markersize=4)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [row["variant"] for row in rows])
+    axes.set_yticks(range(len(gains)), list(gains))
     axes.invert_yaxis()
     axes.set_xlabel(f"entity F1 ({target}) beyond the default's")
     axes.grid(axis="x")

@@ -284,11 +284,12 @@ def push(
     from .publishing import prepare_upload, push
 
     upload = prepare_upload(folder, repo)
+    sizes = upload.sizes()
     url = None if dry_run else push(upload, private=private)
-    facts = {"repo": upload.repo, "url": url, "wheel_url": upload.wheel_url, "files": upload.sizes()}
+    facts = {"repo": upload.repo, "url": url, "wheel_url": upload.wheel_url, "files": sizes}
     uploaded = f"Uploaded to {url}\nInstall it with: pip install {upload.wheel_url}"
     nothing = "Nothing was uploaded. Without --dry-run, these files are."
-    show(facts, as_json, size_table(upload.sizes()), nothing if dry_run else uploaded)
+    show(facts, as_json, size_table(sizes), nothing if dry_run else uploaded)
 
 
 @command(STEP, "report training/nl metrics/nl reports/nl.html --target-lang nl")
