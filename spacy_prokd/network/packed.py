@@ -1,9 +1,10 @@
 """A BERT-like encoder computed without padding, at the speed of its matrix products.
 
 The same function as Hugging Face's modules compute, with their own weights: the pieces of all windows stand
-in one matrix, activations have one precision (autocast switches at each operation), and query, key and
-value are one product. Only attention sees windows, those of similar length at once. The last layer's other
-products are computed for the pieces that are read, each word's first. Matrices are filled up to sizes that recur.
+in one matrix, activations have one precision (autocast switches at each operation), query, key and value are
+one product, and weights without a gradient lie as the processor reads them. Only attention sees windows, those of
+similar length at once. The last layer's other products are computed for the pieces that are read, each word's
+first. Matrices are filled up to sizes that recur.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .bert import first_position, is_plain_bert
+from .linear import Linear, prepack
 from .pieces import Window, first_pieces
 
 _SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
@@ -25,22 +27,13 @@ _LARGEST = 1024  # pieces of a group of several windows, padding included: what 
 _ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 1  # see `round_up`
 
 
-class _Affine(NamedTuple):
-    """Weight and bias of a linear layer or of a layer norm."""
+class _Products(NamedTuple):
+    """The matrix products of one transformer layer, queries scaled for attention."""
 
-    weight: Tensor
-    bias: Tensor
-
-
-class _Layer(NamedTuple):
-    """One transformer layer's weights, queries scaled for attention; layer norms follow their sublayer."""
-
-    query_key_value: _Affine
-    attention_output: _Affine
-    attention_norm: _Affine
-    up: _Affine
-    down: _Affine
-    output_norm: _Affine
+    query_key_value: Linear
+    attention_output: Linear
+    up: Linear
+    down: Linear
 
 
 class Group(NamedTuple):
@@ -76,33 +69,30 @@ class PackedEncoder:
         config = transformer.config
         self.dtype = dtype
         self.heads = config.num_attention_heads
-        self.eps = config.layer_norm_eps
         self.embeddings = transformer.embeddings
         self.layers = list(transformer.encoder.layer)
         self.first_position = first_position(config)
-        self._cast: dict[int, tuple[list[int], _Layer]] = {}
+        self._prepared: dict[int, tuple[list[int], _Products]] = {}
 
     def __call__(self, batches: Sequence[Sequence[Window]]) -> Iterator[Tensor]:
         """Encode batches of windows, each sorted by length.
 
         YIELDS (Tensor): `dtype` [n_words, width] for each batch, the vectors of its words' first pieces.
         """
-        weights = [self._weights(i) for i in range(len(self.layers))]  # cast once for all batches
+        products = self._products()  # made once for all batches
         for windows in batches:
-            yield self._encode(windows, weights)
+            yield self._encode(windows, products)
 
-    def _encode(self, windows: Sequence[Window], weights: Sequence[_Layer]) -> Tensor:
+    def _encode(self, windows: Sequence[Window], products: Sequence[_Products]) -> Tensor:
         x = _fill(self._embed(windows))
         groups = group_windows([len(window.ids) for window in windows])
         read = first_pieces(windows)
-        for layer, weight in zip(self.layers, weights):
-            attended = self._attend(functional.linear(x, *weight.query_key_value), groups)
+        for layer, product in zip(self.layers, products):
+            attended = self._attend(product.query_key_value(x), groups)
             if layer is self.layers[-1]:
                 attended, x = _Gather.apply(attended, read), _fill(_Gather.apply(x, read))
-            attended = layer.attention.output.dropout(functional.linear(_fill(attended), *weight.attention_output))
-            x = self._norm(attended + x, weight.attention_norm)
-            inner = functional.gelu(functional.linear(x, *weight.up))
-            x = self._norm(layer.output.dropout(functional.linear(inner, *weight.down)) + x, weight.output_norm)
+            x = _finish(layer.attention.output, product.attention_output, _fill(attended), x)
+            x = _finish(layer.output, product.down, product.up.gelu(x), x)
         return x[: len(read)]
 
     def _embed(self, windows: Sequence[Window]) -> Tensor:
@@ -131,21 +121,24 @@ class PackedEncoder:
             attended.append(mixed if group.places is None else _Gather.apply(mixed, group.places))
         return torch.cat(attended)
 
-    def _norm(self, x: Tensor, norm: _Affine) -> Tensor:
-        return functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, self.eps)
+    def _products(self) -> list[_Products]:
+        """Each layer's matrix products; those of a gradient are made anew, for its weights change."""
+        products = []
+        gradient = _gets_gradient(self.embeddings)
+        for i, layer in enumerate(self.layers):
+            gradient = gradient or _gets_gradient(layer)
+            products.append(_cast_products(layer, self.dtype) if gradient else self._kept(i))
+        return products
 
-    def _weights(self, i: int) -> _Layer:
-        """A layer's weights in `dtype`; kept while they do not change and no gradient needs them."""
-        parameters = list(self.layers[i].parameters())
-        if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
-            return _cast_layer(self.layers[i], self.dtype)
-        versions = [p._version for p in parameters]
-        if i not in self._cast or self._cast[i][0] != versions:
-            self._cast[i] = (versions, _cast_layer(self.layers[i], self.dtype))
-        return self._cast[i][1]
+    def _kept(self, i: int) -> _Products:
+        """A layer's products for inference, kept while its weights do not change."""
+        versions = [p._version for p in self.layers[i].parameters()]
+        if i not in self._prepared or self._prepared[i][0] != versions:
+            self._prepared[i] = (versions, _Products(*map(prepack, _cast_products(self.layers[i], self.dtype))))
+        return self._prepared[i][1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cast": {}}  # a copy's weights have versions of their own
+        return {**self.__dict__, "_prepared": {}}  # a copy's weights have versions of their own
 
 
 class _Pad(torch.autograd.Function):
@@ -229,18 +222,25 @@ def _group(start: int, lengths: np.ndarray) -> Group:
     return Group(start, end, n_windows, length, pieces, places, mask)
 
 
-def _cast_layer(layer: nn.Module, dtype: torch.dtype) -> _Layer:
+def _finish(end: nn.Module, product: Linear, x: Tensor, residual: Tensor) -> Tensor:
+    """The end of a sublayer: product, dropout, sum with what went in, norm."""
+    training = end.dropout.training
+    return end.LayerNorm(end.dropout(product(x)) + residual if training else product.add(x, residual))
+
+
+def _gets_gradient(module: nn.Module) -> bool:
+    return torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
+
+
+def _cast_products(layer: nn.Module, dtype: torch.dtype) -> _Products:
+    """A layer's matrix products in `dtype`. Its norms stay float32: they are small, and mixed with it lose no time."""
     attention = layer.attention.self
     scale = 1 / math.sqrt(attention.attention_head_size)  # of the scores, here where it costs nothing
     query, key, value = attention.query, attention.key, attention.value
     dense = (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
-    output, up, down = (_Affine(module.weight.to(dtype), module.bias.to(dtype)) for module in dense)
-    # layer norms stay float32: they are small, and mixed with `dtype` lose no time
-    attention_norm, output_norm = (
-        _Affine(module.weight, module.bias) for module in (layer.attention.output.LayerNorm, layer.output.LayerNorm)
-    )
-    together = _Affine(
+    output, up, down = (Linear(module.weight.to(dtype), module.bias.to(dtype)) for module in dense)
+    together = Linear(
         torch.cat([query.weight * scale, key.weight, value.weight]).to(dtype),
         torch.cat([query.bias * scale, key.bias, value.bias]).to(dtype),
     )
-    return _Layer(together, output, attention_norm, up, down, output_norm)
+    return _Products(together, output, up, down)

@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from spacy_prokd.network import encoder as encoder_module
 from spacy_prokd.network.encoder import WordEncoder
+from spacy_prokd.network.linear import Linear
 from spacy_prokd.network.packed import can_pack, group_windows, round_up
 
 SIZES = {
@@ -138,10 +139,18 @@ def test_a_copy_reads_its_own_weights(make):
 
 def test_frozen_layers_are_computed_without_gradient(make):
     encoder = make("bf16", frozen_layers=2)
-    weights = [encoder._packed()._weights(i) for i in range(3)]
-    assert [layer.up.weight.requires_grad for layer in weights] == [False, False, True]
-    assert encoder._packed()._weights(1) is weights[1]
-    assert encoder._packed()._weights(2) is not weights[2]
+    before, after = encoder._packed()._products(), encoder._packed()._products()
+    assert [layer.up.weight.requires_grad for layer in before] == [False, False, True]
+    assert [first is second for first, second in zip(before, after)] == [True, True, False]
+
+
+def test_above_a_layer_of_a_gradient_none_is_without(make):
+    encoder = make("bf16", frozen_layers=0)
+    encoder.transformer.encoder.layer[1].requires_grad_(False)
+    assert {type(layer.up) for layer in encoder._packed()._products()} == {Linear}
+    named = gradients(encoder)
+    assert named["transformer.encoder.layer.0.output.dense.weight"].abs().max() > 0
+    assert "transformer.encoder.layer.1.output.dense.weight" not in named
 
 
 def test_dropout_is_that_of_the_modules(make):
