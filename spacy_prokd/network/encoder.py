@@ -140,15 +140,13 @@ class WordEncoder(nn.Module):
             vectors.index_copy_(0, send(words, self.device), x.float())
         return vectors
 
-    def _encode(self, windows: list[Window]) -> Iterator[tuple[list[Window], Tensor]]:
+    def _encode(self, windows: list[Window]) -> Iterator[tuple[Sequence[Window], Tensor]]:
         """Micro-batches of windows and the vectors [n_words, width] of the words that count in them."""
-        packed = can_pack(self.transformer)
-        micro_batches = list(batches(windows, self.max_batch_pieces, padded=not packed))
-        if packed:
-            yield from zip(micro_batches, self._packed()(micro_batches))
+        if can_pack(self.transformer):
+            yield from self._packed()(windows, self.max_batch_pieces)
             return
         with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
-            for batch in micro_batches:
+            for batch in batches(windows, self.max_batch_pieces, padded=True):
                 yield batch, self._encode_padded(batch)
 
     def _packed(self) -> PackedEncoder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +13,7 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 from spacy_prokd.network import encoder as encoder_module
 from spacy_prokd.network.encoder import WordEncoder
 from spacy_prokd.network.linear import Linear
-from spacy_prokd.network.packed import can_pack, group_windows, round_up
+from spacy_prokd.network.packed import can_pack
 
 SIZES = {
     "vocab_size": 200,
@@ -77,6 +76,20 @@ def test_in_half_precision_they_are_close(make, precision):
     assert torch.cosine_similarity(fast, exact, dim=-1).min() > 0.998
     # no farther from fp32 than autocast is, but for chance
     assert (fast - exact).abs().mean() < 1.5 * (slowly(encoder) - exact).abs().mean()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_with_and_without_a_gradient_the_vectors_are_the_same(make, precision):
+    """In training windows are padded for attention, in inference they share bins."""
+    encoder = make(precision)
+    trained = encoder(TEXTS)
+    assert trained.requires_grad
+    with torch.no_grad():
+        found = encoder(TEXTS)
+    if precision == "fp32":
+        assert_close(found, trained, atol=1e-4, rtol=0.0)
+    else:
+        assert torch.cosine_similarity(found, trained, dim=-1).min() > 0.998
 
 
 def gradients(encoder: WordEncoder) -> dict[str, torch.Tensor]:
@@ -168,56 +181,6 @@ def test_it_is_no_part_of_what_is_saved(make):
     names = set(encoder.state_dict())
     encoder(TEXTS)
     assert set(encoder.state_dict()) == names
-
-
-def test_windows_of_similar_length_are_grouped():
-    groups = group_windows([10, 10, 9, 8, 6, 6, 2])
-    assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 37, 4, 10),
-        (37, 49, 2, 6),
-        (49, 51, 1, 2),
-    ]
-    assert groups[0].places.tolist() == [*range(29), *range(30, 38)]
-    assert groups[0].pieces[groups[0].places].tolist() == list(range(37))
-    assert groups[0].mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 0, 1, 2]
-    assert all(group.pieces is None and group.places is None and group.mask is None for group in groups[1:])
-
-
-def test_groups_stay_small():
-    groups = group_windows([2000] + [128] * 20)
-    assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 2000, 1, 2048),
-        (2000, 3024, 8, 128),
-        (3024, 4048, 8, 128),
-        (4048, 4560, 4, 128),
-    ]
-
-
-def test_the_shapes_of_groups_recur():
-    """Memory grows with each new shape: of all the lengths and numbers of windows there are, few may remain."""
-    lengths = [sorted(np.random.default_rng(i).integers(3, 129, size=40).tolist(), reverse=True) for i in range(50)]
-    groups = [group for each in lengths for group in group_windows(each)]
-    assert len({group.end - group.start for group in groups}) > 200
-    assert len({(group.n_windows, group.length) for group in groups}) < 100
-    padding = sum(group.n_windows * group.length for group in groups) / sum(map(sum, lengths))
-    assert padding < 1.35
-
-
-def test_a_group_is_filled_up_with_windows_that_are_none():
-    (group,) = group_windows([7, 6, 6, 6, 6])
-    assert (group.n_windows, group.length) == (8, 7)
-    assert group.pieces.shape == (56,) and group.pieces.max() == 30
-    assert group.places.tolist() == [*range(7), *(7 * i + j for i in range(1, 5) for j in range(6))]
-    assert group.mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    "n, steps, expected",
-    [(0, 16, 0), (1, 16, 1), (31, 16, 31), (33, 16, 34), (2047, 16, 2048), (2048, 16, 2048), (2049, 16, 2176),
-     (9, 4, 10), (100, 4, 112), (5, 2, 6), (9, 2, 12)],
-)  # fmt: skip
-def test_sizes_are_rounded_up_by_a_share_of_them(n, steps, expected):
-    assert round_up(n, steps) == expected
 
 
 @pytest.mark.parametrize(
