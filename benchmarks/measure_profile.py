@@ -59,7 +59,7 @@ def _ms_of_parts(side: PipeSide, seconds: float) -> dict[str, float]:
         side.run()
     parts: Counter[str] = Counter()
     for event in profiler.key_averages():
-        if event.key.startswith("aten::"):
+        if event.key.startswith(("aten::", "mkldnn::")):
             part = next(part for part, names in PARTS.items() if any(name in event.key for name in names))
             parts[part] += event.self_cpu_time_total / 1e6
     parts["rest"] = max(0.0, seconds - parts.total())
