@@ -21,7 +21,7 @@ from torch.nn import functional
 from .pieces import Window, batches, first_pieces
 
 _BIN = 128  # pieces of a bin: longer ones make attention slow, shorter ones are not filled
-_SHORTEST = 0.8  # of the longest window of a group: less padding makes more groups
+_SHORTEST = 0.7  # of the longest window of a group: less padding makes more groups
 _LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
 _ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 1  # see `round_up`
 
