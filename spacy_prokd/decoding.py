@@ -7,6 +7,7 @@ NumPy call is one; `offsets` says where each begins and, last, where all end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -33,13 +34,16 @@ class ScoredSpan(NamedTuple):
 def decode(
     probabilities: Sequence[np.ndarray],
     labels: Sequence[str],
+    *,
     temperature: float = 1.0,
+    touching: float = 1.0,
 ) -> list[list[ScoredSpan]]:
     """Find the entities of each text.
 
     probabilities (Sequence[np.ndarray]): Tag probabilities of each text, [n_words, 1 + 2 * n_labels].
     labels (Sequence[str]): The labels, in the order of their tags.
     temperature (float): Of the scores, see `soften`.
+    touching (float): In (0, 1], see `best_path`.
     RETURNS (list[list[ScoredSpan]]): The spans of each text, in order; none overlap.
     RAISES (ProKDError): If the number of columns is not the number of tags.
     """
@@ -53,9 +57,10 @@ def decode(
             f"{1 + 2 * len(labels)} (O, then B- and I- of each). Check that model and labels belong together."
         )
     offsets = np.cumsum([0, *map(len, probabilities)])
-    path = best_path(flat, offsets)
+    path = best_path(flat, offsets, touching)
     starts, ends = _find_spans(path, offsets)
-    scores = soften(_score_spans(flat, path, starts, ends, offsets), temperature)
+    given = given_path(flat, path, offsets, touching)
+    scores = soften(_score_spans(given, path, starts, ends, offsets), temperature)
     texts = np.searchsorted(offsets, starts, side="right") - 1
     columns = (texts, starts - offsets[texts], ends - offsets[texts], path[starts] // 2, scores)
     for text, start, end, label, score in zip(*(column.tolist() for column in columns)):
@@ -121,20 +126,26 @@ def other_labels(
     return [(labels[i], float(scores[i])) for i in order if labels[i] != span.label]
 
 
-def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def best_path(probabilities: np.ndarray, offsets: np.ndarray, touching: float = 1.0) -> np.ndarray:
     """Find the valid tag path of the highest probability of each text (Viterbi).
 
     probabilities (np.ndarray): Tag probabilities, [n_words, n_tags].
     offsets (np.ndarray): The first word of each text and, last, n_words. [n_texts + 1]
+    touching (float): In (0, 1], by what a path's probability is multiplied where an entity begins right after another.
     RETURNS (np.ndarray): A tag for each word. [n_words]
     """
     path = probabilities.argmax(axis=1)
     first = _mark_first_words(offsets)
-    broken = np.flatnonzero(mark_broken(path, offsets))
-    # Each word has its best tag, so a path that is valid as it stands is the best one: only stretches around
-    # a broken word are searched. No path beats the best of every stretch and word taken alone, and where
-    # these fit together they are the best path: a stretch that begins with I- does not fit and is widened.
-    run_ends = np.flatnonzero(~np.append(_is_inside(path), False) | first)
+    broken = mark_broken(path, offsets)
+    if touching < 1:
+        broken |= (path % 2 == 1) & _mark_after_entities(path, offsets)
+    broken = np.flatnonzero(broken)
+    # Each word has its best tag, so a path that is valid as it stands and has no entities that touch is the best one:
+    # only stretches around a broken word are searched. No path beats the best of every stretch and word taken alone,
+    # and where these fit together they are the best path. The word behind a stretch fits whatever the stretch ends
+    # with; a stretch that begins with I-, or with B- right after an entity, does not fit and is widened.
+    depends = _is_inside(path) if touching == 1 else path > 0
+    run_ends = np.flatnonzero(~np.append(depends, False) | first)
     stops = run_ends[np.searchsorted(run_ends, broken, side="right")]
     text_starts = offsets[np.searchsorted(offsets, broken, side="right") - 1]
     done = len(path)
@@ -145,13 +156,33 @@ def best_path(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         width = stop - word
         while True:
             start = max(text_start, word - width)
-            stretch = _viterbi(probabilities[start:stop], may_start_inside=start > text_start)
-            if not _is_inside(stretch[:1]).any():
+            before = path[start - 1] if start > text_start else 0
+            stretch = _viterbi(probabilities[start:stop], start > text_start, touching)
+            if not _is_inside(stretch[:1]).any() and (touching == 1 or not before or not stretch[0]):
                 break
             width *= 2
         path[start:stop] = stretch
         done = start
     return path
+
+
+def given_path(probabilities: np.ndarray, path: np.ndarray, offsets: np.ndarray, touching: float) -> np.ndarray:
+    """Tag probabilities when it is known which words belong to entities: right after one, each B- has `touching` times
+    its probability, and the other tags grow for it.
+
+    probabilities (np.ndarray): [n_words, n_tags].
+    path (np.ndarray): A tag for each word. [n_words]
+    offsets (np.ndarray): The first word of each text and, last, n_words. [n_texts + 1]
+    touching (float): In (0, 1].
+    RETURNS (np.ndarray): [n_words, n_tags].
+    """
+    after = np.flatnonzero(_mark_after_entities(path, offsets))
+    rows = probabilities[after].astype(np.float64)
+    total = rows.sum(axis=1, keepdims=True)
+    rows[:, 1::2] *= touching
+    given = probabilities.copy()
+    given[after] = rows * total / np.maximum(rows.sum(axis=1, keepdims=True), _FLOOR)
+    return given
 
 
 def mark_broken(path: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -165,20 +196,32 @@ def mark_broken(path: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return _is_inside(path) & (starts | ((previous != path) & (previous != path - 1)))
 
 
-def _viterbi(probabilities: np.ndarray, may_start_inside: bool) -> np.ndarray:
+def _mark_after_entities(path: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Which words stand right after one of an entity, bool [n_words]."""
+    previous = np.concatenate([path[:1], path[:-1]])
+    return (previous > 0) & ~_mark_first_words(offsets)[:-1]
+
+
+def _viterbi(probabilities: np.ndarray, may_start_inside: bool, touching: float) -> np.ndarray:
     """The best path of one stretch. Plain floats: at these sizes they are faster than one NumPy row at a time."""
     rows = _log(probabilities).tolist()
     begins = range(1, len(rows[0]), 2)
+    cost = math.log(touching)
     scores = rows[0]
     if not may_start_inside:
         for begin in begins:
             scores[begin + 1] = -np.inf
     history = []
     for row in rows[1:]:
-        best = max(scores)
+        within = max(scores[1:], default=-math.inf)  # the best path to here that ends in an entity
+        best = max(scores[0], within)
         origins = [scores.index(best)] * len(row)
         extended = [best + value for value in row]
         for begin in begins:
+            if cost:
+                outside = scores[0] >= within + cost
+                origins[begin] = 0 if outside else scores.index(within, 1)
+                extended[begin] = (scores[0] if outside else within + cost) + row[begin]
             origin = begin if scores[begin] >= scores[begin + 1] else begin + 1
             origins[begin + 1] = origin
             extended[begin + 1] = scores[origin] + row[begin + 1]

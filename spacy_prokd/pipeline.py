@@ -35,6 +35,7 @@ from .architectures import (
 from .corpus.readers import has_gold
 from .decoding import decode, fit_to_words, other_labels, thresholds_of
 from .errors import ProKDError
+from .habits import Habits, join_spans
 from .labels import tags_of
 from .loggers import OF_EPOCH
 from .messages import remember_encoders
@@ -43,7 +44,6 @@ from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import check_words, get_soft_labels, get_vectors
 from .span_scores import set_entities
-from .symbols import JoinCounts, join_spans
 from .training_data import gold_classes
 from .units import Units, to_units, to_words
 
@@ -128,6 +128,7 @@ class ProKDNer(TrainablePipe):
             "threshold": threshold,
             "alternatives": alternatives,
             "joining": [],
+            "touching": 1.0,
             "temperature": 1.0,
         }
         self._training = _Training()
@@ -195,7 +196,7 @@ class ProKDNer(TrainablePipe):
             get_examples = partial(corpus, nlp)
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
-        joins = JoinCounts()
+        habits = Habits()
         n_examples = n_target = 0
         sample: list[Doc] = []
         for example in get_examples():
@@ -205,11 +206,11 @@ class ProKDNer(TrainablePipe):
             if not (
                 self.objective.needs_soft_labels or has_gold(example.reference)
             ):  # but for text of the source alone
-                joins.add(example.reference)
+                habits.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)
         self.cfg["labels"] = sorted(set(labels or found.union(self.labels)))
-        self.cfg["joining"] = joins.joining()
+        self.cfg |= {"joining": habits.joining(), "touching": habits.touching()}
         if not self.labels:
             raise ProKDError(
                 "No entity labels: the training corpus has no labelled entity and none were given under "
@@ -245,7 +246,7 @@ class ProKDNer(TrainablePipe):
                 f"The labels differ: {pipeline} was trained on {', '.join(labels)}, the corpus has "
                 f"{', '.join(self.labels)}. Convert and label again, or train a new teacher."
             )
-        self.cfg["joining"] = cfg.get("joining", [])
+        self.cfg |= {"joining": cfg.get("joining", []), "touching": cfg.get("touching", 1.0)}
         self.model.from_disk(folder / "model")
         load_weights(self.model, folder)
 
@@ -288,7 +289,8 @@ class ProKDNer(TrainablePipe):
         """Decode the probabilities of `predict` and set the entities and their scores."""
         n_alternatives, temperature = self.cfg["alternatives"], self.cfg["temperature"]
         thresholds, joining = thresholds_of(self.cfg["threshold"], self.labels), frozenset(self.cfg["joining"])
-        for doc, p, spans in zip(docs, predicted, decode(predicted, self.labels, temperature)):
+        decoded = decode(predicted, self.labels, temperature=temperature, touching=self.cfg["touching"])
+        for doc, p, spans in zip(docs, predicted, decoded):
             words = [word.text for word in doc] if spans else []
             fitted = fit_to_words(join_spans(spans, words, joining), words)
             # the threshold last: a part of what is not sure enough is no entity either

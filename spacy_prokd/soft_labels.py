@@ -16,6 +16,7 @@ from spacy.util import minibatch
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
+from .decoding import best_path, given_path
 from .errors import ProKDError
 from .files import atomic_file
 from .loading import load_pipeline
@@ -173,11 +174,16 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
 def _label_shard(
     pipelines: Sequence[Language], docs: Sequence[Doc], path: Path, batch_size: int, vectors: bool
 ) -> None:
+    touching = pipelines[0].get_pipe("prokd_ner").cfg["touching"]
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
         outputs = [tagger_output(nlp, batch) for nlp in pipelines]
         plain = [copy_words(doc) for doc in batch]
-        for doc, p in zip(plain, _average(outputs)):
+        averages = list(_average(outputs))
+        offsets = np.cumsum([0, *map(len, averages)])
+        flat = np.concatenate(averages)
+        flat = given_path(flat, best_path(flat, offsets, touching), offsets, touching)
+        for doc, p in zip(plain, np.split(flat, offsets[1:-1])):
             set_soft_labels(doc, p)
         if vectors:
             for doc, h in zip(plain, split_by_doc(outputs[0].vectors, outputs[0].lengths)):

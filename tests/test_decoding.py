@@ -30,9 +30,10 @@ def is_valid(path: tuple[int, ...]) -> bool:
     return all(tag == 0 or tag % 2 or before in (tag, tag - 1) for before, tag in zip((0, *path), path))
 
 
-def log_probability(probabilities: np.ndarray, path: tuple[int, ...]) -> float:
+def log_probability(probabilities: np.ndarray, path: tuple[int, ...], touching: float = 1.0) -> float:
     chosen = probabilities[np.arange(len(path)), list(path)].astype(np.float64)
-    return float(np.log(np.maximum(chosen, FLOOR)).sum())
+    n_touching = sum(before > 0 and tag % 2 == 1 for before, tag in itertools.pairwise(path))
+    return float(np.log(np.maximum(chosen, FLOOR)).sum() + n_touching * np.log(touching))
 
 
 def all_paths(n_words: int, n_tags: int) -> list[tuple[int, ...]]:
@@ -56,22 +57,22 @@ def texts(draw: st.DrawFn, max_words: int = 5, sums_to_one: bool = False) -> lis
 
 
 @unhurried
-@given(texts())
-def test_path_is_the_best_of_all_valid_paths(given_texts: list[np.ndarray]) -> None:
+@given(texts(), st.sampled_from([1.0, 0.3, 0.01]))
+def test_path_is_the_best_of_all_valid_paths(given_texts: list[np.ndarray], touching: float) -> None:
     if not given_texts:
         return
     offsets = np.cumsum([0, *map(len, given_texts)])
-    path = best_path(np.concatenate(given_texts), offsets)
+    path = best_path(np.concatenate(given_texts), offsets, touching)
     for text, start, end in zip(given_texts, offsets, offsets[1:]):
         found = tuple(path[start:end].tolist())
-        best = max(log_probability(text, other) for other in all_paths(*text.shape) if is_valid(other))
+        best = max(log_probability(text, other, touching) for other in all_paths(*text.shape) if is_valid(other))
         assert is_valid(found)
-        assert log_probability(text, found) == pytest.approx(best, abs=1e-9)
+        assert log_probability(text, found, touching) == pytest.approx(best, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 1.0, 4.0]))
-def test_long_texts_equal_viterbi_over_the_whole_text(seed: int, sharpness: float) -> None:
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 1.0, 4.0]), st.sampled_from([1.0, 0.3, 0.01]))
+def test_long_texts_equal_viterbi_over_the_whole_text(seed: int, sharpness: float, touching: float) -> None:
     """Only stretches are searched: the whole lattice, with forbidden steps at minus infinity, must agree."""
     logits = np.random.default_rng(seed).normal(size=(200, 9)) * sharpness
     logits[:, 2::2] += 1  # many I- without B-, so that stretches are wide and touch
@@ -79,20 +80,30 @@ def test_long_texts_equal_viterbi_over_the_whole_text(seed: int, sharpness: floa
     steps = np.zeros((9, 9))
     for tag in range(2, 9, 2):
         steps[[before for before in range(9) if before not in (tag, tag - 1)], tag] = -np.inf
+        steps[1:, tag - 1] = np.log(touching)
     scores = np.log(probabilities[0]) + steps[0]
     for row in probabilities[1:]:
         scores = (scores[:, None] + steps).max(axis=0) + np.log(row)
-    path = tuple(best_path(probabilities, np.array([0, 200])).tolist())
+    path = tuple(best_path(probabilities, np.array([0, 200]), touching).tolist())
     assert is_valid(path)
-    assert log_probability(probabilities, path) == pytest.approx(scores.max(), abs=1e-8)
+    assert log_probability(probabilities, path, touching) == pytest.approx(scores.max(), abs=1e-8)
 
 
 @unhurried
-@given(texts(max_words=4, sums_to_one=True))
-def test_score_is_the_mass_of_all_outcomes_with_exactly_this_span(given_texts: list[np.ndarray]) -> None:
-    """Words drawn independently: how often is there B-x at the start, I-x to the end, and no I-x after it?"""
+@given(texts(max_words=4, sums_to_one=True), st.sampled_from([1.0, 0.1]))
+def test_score_is_the_mass_of_all_outcomes_with_exactly_this_span(
+    given_texts: list[np.ndarray], touching: float
+) -> None:
+    """Words drawn independently: how often is there B-x at the start, I-x to the end, and no I-x after it?
+
+    Right after a word of an entity, B- of any label is drawn by so much less often.
+    """
     n_labels = (given_texts[0].shape[1] - 1) // 2 if given_texts else 0
-    for text, spans in zip(given_texts, decode(given_texts, LABELS[:n_labels])):
+    for given_text, spans in zip(given_texts, decode(given_texts, LABELS[:n_labels], touching=touching)):
+        text = given_text.copy()
+        after = [i + 1 for span in spans for i in range(span.start, span.end) if i + 1 < len(text)]
+        text[after, 1::2] *= touching
+        text /= text.sum(axis=1, keepdims=True)
         for span in spans:
             begin = 1 + 2 * LABELS.index(span.label)
             mass = 0.0
@@ -105,10 +116,10 @@ def test_score_is_the_mass_of_all_outcomes_with_exactly_this_span(given_texts: l
 
 
 @unhurried
-@given(texts())
-def test_scores_are_probabilities_and_spans_do_not_overlap(given_texts: list[np.ndarray]) -> None:
+@given(texts(), st.sampled_from([1.0, 0.1]))
+def test_scores_are_probabilities_and_spans_do_not_overlap(given_texts: list[np.ndarray], touching: float) -> None:
     n_labels = (given_texts[0].shape[1] - 1) // 2 if given_texts else 0
-    decoded = decode(given_texts, LABELS[:n_labels])
+    decoded = decode(given_texts, LABELS[:n_labels], touching=touching)
     assert len(decoded) == len(given_texts)
     for text, spans in zip(given_texts, decoded):
         edges = [edge for span in spans for edge in (span.start, span.end)]
@@ -139,6 +150,15 @@ def test_other_labels_are_as_probable_as_their_own_span() -> None:
 def test_a_batch_gives_what_its_texts_give(given_texts: list[np.ndarray]) -> None:
     labels = LABELS[: (given_texts[0].shape[1] - 1) // 2] if given_texts else []
     assert decode(given_texts, labels) == [decode([text], labels)[0] for text in given_texts]
+
+
+def test_entities_that_seldom_touch_are_one_unless_the_second_is_sure_to_begin() -> None:
+    doubtful, sure = np.array([[0.0, 1, 0, 0, 0], [0.0, 0.8, 0.2, 0, 0]]), one_hot([B_LOC, B_LOC], confidence=1.0)
+    assert decode([doubtful], LABELS) == [
+        [ScoredSpan(0, 1, "LOC", pytest.approx(0.8)), ScoredSpan(1, 2, "LOC", pytest.approx(0.8))]
+    ]
+    one = [ScoredSpan(0, 2, "LOC", pytest.approx(0.2 / (0.2 + 0.1 * 0.8)))]
+    assert decode([doubtful, sure], LABELS, touching=0.1) == [one, decode([sure], LABELS)[0]]
 
 
 def test_known_spans_and_scores() -> None:

@@ -10,7 +10,7 @@ from spacy.vocab import Vocab
 
 from spacy_prokd.corpus.readers import GOLD_KEY
 from spacy_prokd.decoding import ScoredSpan
-from spacy_prokd.symbols import JoinCounts, is_symbol, join_spans
+from spacy_prokd.habits import Habits, is_symbol, join_spans
 
 ONE = "Springfield/B-LOC (/I-LOC Illinois/I-LOC )/I-LOC grew ."
 TWO = "Springfield/B-LOC (/O Lincoln/B-PER )/O grew ."
@@ -19,7 +19,7 @@ OUTSIDE = "Springfield/B-LOC (/O then small ) grew ."
 
 
 def count(*texts: str) -> list[str]:
-    counts = JoinCounts()
+    counts = Habits()
     for doc in make_docs(Vocab(), texts):
         counts.add(doc)
     return counts.joining()
