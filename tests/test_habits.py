@@ -1,7 +1,8 @@
-"""Symbols that join entities: counted in the source language, and kept in the target's."""
+"""Symbols that join entities, and entities that touch: counted in the source language, and kept in the target's."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import spacy
 from conftest import LABELS, found, initialize, make_docs, make_nlp, read_tagged, set_sure, to_examples
@@ -55,6 +56,26 @@ def test_a_text_that_ends_with_a_symbol():
 @pytest.mark.parametrize(("word", "expected"), [("(", True), ("``", True), ("،", True), ("A", False), ("-3", False)])
 def test_a_symbol_has_no_letters_and_no_digits(word, expected):
     assert is_symbol(word) is expected
+
+
+NEIGHBOURS = "Paris/B-LOC London/B-LOC Siemens/B-ORG grew ."
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([*10 * [ONE], NEIGHBOURS], 3 / 30),  # two touch, and one more is counted
+        (10 * [ONE], 1 / 30),
+        ([*6 * [ONE], *5 * [NEIGHBOURS]], 1.0),  # too few to tell
+        ([*7 * [ONE], *20 * [NEIGHBOURS]], 1.0),  # no more than if none were seldom
+        ([], 1.0),
+    ],
+)
+def test_how_often_entities_touch_is_counted_beside_how_often_they_go_on(texts, expected):
+    counts = Habits()
+    for doc in make_docs(Vocab(), texts):
+        counts.add(doc)
+    assert counts.touching() == pytest.approx(expected)
 
 
 def spans(*given: tuple[int, int, str, float]) -> list[ScoredSpan]:
@@ -112,6 +133,24 @@ def test_a_teachers_habit_is_its_students(source, small_tok2vec, tmp_path):
 def test_labels_on_target_text_make_no_habit(source, small_tok2vec):
     student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
     assert found(set_sure(initialize(student, to_examples(source), labels=LABELS), *TARGET)) == TWO_ENTITIES
+    assert student.get_pipe("prokd_ner").cfg["touching"] == 1.0
+
+
+def test_where_entities_seldom_touch_a_doubtful_beginning_goes_on(source, small_tok2vec, tmp_path):
+    teacher = initialize(make_nlp(small_tok2vec), to_examples(source))
+    teacher.to_disk(tmp_path / "teacher")
+    student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
+    unlabelled = to_examples(make_docs(student.vocab, ["Uruk Irak ."]))
+    initialize(student, unlabelled, labels=LABELS, start_from=str(tmp_path / "teacher"))
+    for nlp in (teacher, spacy.load(tmp_path / "teacher"), student):
+        pipe = nlp.get_pipe("prokd_ner")
+        assert pipe.cfg["touching"] == pytest.approx(1 / 60)
+        p = np.full((3, len(pipe.tags)), 0.01)
+        for word, tag, of_tag in [(0, "B-LOC", 0.9), (1, "B-LOC", 0.7), (1, "I-LOC", 0.2), (2, "O", 0.9)]:
+            p[word, pipe.tags.index(tag)] = of_tag
+        doc = Doc(nlp.vocab, words=["Uruk", "Irak", "."])
+        pipe.set_annotations([doc], [p])
+        assert found(doc) == [(0, 2, "LOC")]
 
 
 def test_a_few_labelled_texts_of_the_target_seen_again_and_again_make_no_habit(source, source_docs, small_tok2vec):

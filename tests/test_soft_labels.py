@@ -73,6 +73,24 @@ def stamps(folder) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.glob("*.spacy"))}
 
 
+def test_labels_are_of_words_that_know_where_entities_are(teacher, corpus, tmp_path):
+    """Right after a word of an entity, another one seldom begins: the teacher was told how seldom."""
+    nlp = spacy.load(teacher)
+    nlp.get_pipe("prokd_ner").cfg["touching"] = 0.01
+    nlp.to_disk(tmp_path / "teacher")
+    label_corpus([teacher], corpus, tmp_path / "plain")
+    label_corpus([tmp_path / "teacher"], corpus, tmp_path / "soft")
+    n_changed = 0
+    for plain, doc in zip(read(tmp_path / "plain"), read(tmp_path / "soft")):
+        before, after = get_soft_labels(plain, N_TAGS), get_soft_labels(doc, N_TAGS)
+        assert after.sum(axis=1) == pytest.approx(1.0, abs=2e-3)
+        changed = np.abs(after - before).max(axis=1) > 2e-3
+        assert not changed[:1].any()
+        assert (after[changed, 1::2].sum(axis=1) < 0.5 * before[changed, 1::2].sum(axis=1) + 0.01).all()
+        n_changed += changed.sum()
+    assert n_changed
+
+
 def test_float16_and_back(nlp):
     doc = Doc(nlp.vocab, words=["Anna", "lebt"])
     p = np.array([[0.1, 0.7, 0.2], [1.0, 0.0, 1e-5]], dtype=np.float32)
