@@ -87,7 +87,7 @@ def test_labels_are_of_words_that_know_where_entities_are(teacher, corpus, tmp_p
         changed = np.abs(after - before).max(axis=1) > 2e-3
         assert not changed[:1].any()
         begins = [labels[changed, 1::2].sum(axis=1) for labels in (before, after)]
-        assert begins[1] / (1 - begins[1]) == pytest.approx(0.01 * begins[0] / (1 - begins[0]), rel=0.05)
+        assert begins[1] / (1 - begins[1]) == pytest.approx(0.01 * begins[0] / (1 - begins[0]), rel=0.2)  # float16
         n_changed += changed.sum()
     assert n_changed
 
