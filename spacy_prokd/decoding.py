@@ -112,15 +112,25 @@ def fit_to_words(spans: Sequence[ScoredSpan], words: Sequence[str]) -> list[Scor
 
 
 def other_labels(
-    probabilities: np.ndarray, span: ScoredSpan, labels: Sequence[str], temperature: float = 1.0
+    probabilities: np.ndarray,
+    span: ScoredSpan,
+    labels: Sequence[str],
+    *,
+    temperature: float = 1.0,
+    touching: float = 1.0,
 ) -> list[tuple[str, float]]:
     """How probable the same words are with each other label, whatever the best path says; the most probable first.
 
     probabilities (np.ndarray): Tag probabilities of the text, [n_words, n_tags].
+    temperature (float): As of `decode`.
+    touching (float): As of `decode`.
     """
-    scores = probabilities[span.start, 1::2] * probabilities[span.start + 1 : span.end, 2::2].prod(axis=0)
+    path = np.zeros(len(probabilities), dtype=np.int64)
+    path[span.start : span.end] = 1
+    given = given_path(probabilities, path, np.array([0, len(path)]), touching)
+    scores = given[span.start, 1::2] * given[span.start + 1 : span.end, 2::2].prod(axis=0)
     if span.end < len(probabilities):
-        scores = scores * (1 - probabilities[span.end, 2::2])
+        scores = scores * (1 - given[span.end, 2::2])
     scores = soften(scores, temperature)
     order = np.argsort(-scores, kind="stable").tolist()
     return [(labels[i], float(scores[i])) for i in order if labels[i] != span.label]

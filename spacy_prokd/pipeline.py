@@ -287,17 +287,17 @@ class ProKDNer(TrainablePipe):
 
     def set_annotations(self, docs: Iterable[Doc], predicted: list[np.ndarray]) -> None:
         """Decode the probabilities of `predict` and set the entities and their scores."""
-        n_alternatives, temperature = self.cfg["alternatives"], self.cfg["temperature"]
-        thresholds, joining = thresholds_of(self.cfg["threshold"], self.labels), frozenset(self.cfg["joining"])
-        decoded = decode(predicted, self.labels, temperature=temperature, touching=self.cfg["touching"])
-        for doc, p, spans in zip(docs, predicted, decoded):
+        n_alternatives, joining = self.cfg["alternatives"], frozenset(self.cfg["joining"])
+        reading = {name: self.cfg[name] for name in ("temperature", "touching")}
+        thresholds = thresholds_of(self.cfg["threshold"], self.labels)
+        for doc, p, spans in zip(docs, predicted, decode(predicted, self.labels, **reading)):
             words = [word.text for word in doc] if spans else []
             fitted = fit_to_words(join_spans(spans, words, joining), words)
             # the threshold last: a part of what is not sure enough is no entity either
             found = [span for span in fitted if span.start < span.end and span.score >= thresholds[span.label]]
             others = None
             if n_alternatives:
-                others = [other_labels(p, span, self.labels, temperature)[:n_alternatives] for span in found]
+                others = [other_labels(p, span, self.labels, **reading)[:n_alternatives] for span in found]
             set_entities(doc, found, others)
 
     def update(

@@ -139,10 +139,10 @@ def test_other_labels_are_as_probable_as_their_own_span() -> None:
     text = np.array([[0.1, 0.5, 0.1, 0.2, 0.1], [0.1, 0.1, 0.4, 0.1, 0.3], [0.5, 0.1, 0.2, 0.1, 0.1]])
     assert other_labels(text, ScoredSpan(0, 2, "LOC", 0.16), LABELS) == [("PER", pytest.approx(0.2 * 0.3 * 0.9))]
     assert other_labels(text, ScoredSpan(2, 3, "PER", 0.1), LABELS) == [("LOC", pytest.approx(0.1))]  # nothing follows
-    found = decode([one_hot([B_LOC, I_LOC, OUT])], LABELS)[0][0]
-    assert dict(other_labels(one_hot([B_LOC, I_LOC, OUT]), found._replace(label="PER"), LABELS)) == {
-        "LOC": pytest.approx(found.score)
-    }
+    for touching in (1.0, 0.1):
+        found = decode([one_hot([B_LOC, I_LOC, OUT])], LABELS, touching=touching)[0][0]
+        others = other_labels(one_hot([B_LOC, I_LOC, OUT]), found._replace(label="PER"), LABELS, touching=touching)
+        assert dict(others) == {"LOC": pytest.approx(found.score)}
 
 
 @unhurried
