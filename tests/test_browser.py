@@ -61,6 +61,13 @@ return [target.textContent, target.getBoundingClientRect().top, innerHeight + sc
 HOVERED = """
 return [...document.querySelectorAll(":hover")].at(-1)?.querySelector(":scope > title")?.textContent;
 """
+# The middle of the first mark that says this, once it is on the screen.
+MIDDLE = """
+const mark = [...document.querySelectorAll(".map g > *")].find(mark => mark.textContent === arguments[0]);
+mark.scrollIntoView({block: "center"});
+const box = mark.getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2];
+"""
 # Texts of elements that reach beyond the page, also within what scrolls.
 TOO_WIDE = """
 return [...document.querySelectorAll("body *")].filter(
@@ -101,6 +108,8 @@ def browser(chromium: Chrome) -> Iterator[Chrome]:
     yield chromium
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def errors(browser: Chrome) -> list[str]:
@@ -164,7 +173,9 @@ def test_links_lead_to_their_sections(browser, report):
         assert heading.startswith(link.text) and (abs(top) < 2 or at_the_end)
 
 
-def test_words_show_their_text_where_the_mouse_is(browser, report):
+@pytest.mark.parametrize("no_scripts", [False, True])
+def test_words_show_their_text_where_the_mouse_is(browser, report, no_scripts):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": no_scripts})
     browser.get(report)
     marks = browser.find_elements(By.CSS_SELECTOR, ".map g:not(.prototype) > *")
     shown = []
@@ -172,6 +183,44 @@ def test_words_show_their_text_where_the_mouse_is(browser, report):
         ActionChains(browser).move_to_element(mark).perform()
         shown.append(browser.execute_script(HOVERED))
     assert sorted(shown) == ["<u>Anna: B-PER", "Weber: I-PER", "beneath: O", "lacht: O"]
+
+
+def tap(browser: Chrome, mark: str, aside: int = 0) -> None:
+    """With a finger, so many pixels beside the middle of a mark."""
+    x, y = browser.execute_script(MIDDLE, mark)
+    for event, fingers in (("touchStart", [{"x": x + aside, "y": y}]), ("touchEnd", [])):
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": event, "touchPoints": fingers})
+
+
+def label(browser: Chrome) -> str:
+    """What stands beside the mark that was chosen."""
+    return browser.find_element(By.CSS_SELECTOR, ".map output").text
+
+
+def test_a_tap_shows_the_word_that_is_nearest(browser, report):
+    set_width(browser, PHONE)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    browser.get(report)
+    for mark, aside in (("Weber: I-PER", 0), ("<u>Anna: B-PER", 15), ("beneath: O", 1)):
+        tap(browser, mark, aside)
+        wait_for(browser, label, mark)
+        for scheme in ("light", "dark"):
+            set_media(browser, scheme)
+            assert unreadable(browser, ".map output") == []
+        assert widths(browser) == (PHONE, PHONE)
+    tap(browser, "<u>Anna: B-PER", 50)
+    wait_for(browser, label, "")
+
+
+def test_keys_go_from_word_to_word(browser, report):
+    browser.get(report)
+    drawing = browser.find_element(By.CSS_SELECTOR, ".map svg")
+    said = []
+    for key in (Keys.ARROW_LEFT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT, *[Keys.ARROW_RIGHT] * 50, Keys.ESCAPE):
+        drawing.send_keys(key)
+        said.append(label(browser))
+    marks = [each.get_property("textContent") for each in browser.find_elements(By.CSS_SELECTOR, ".map title")]
+    assert said == [marks[0], marks[1], *marks, *[marks[-1]] * (51 - len(marks)), ""]
 
 
 def test_the_report_fits_a_phone(browser, report):
