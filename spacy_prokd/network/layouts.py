@@ -117,7 +117,7 @@ class Bins(Layout):
         self._length = round_up(_size(bins[0]), _LENGTH_STEPS)
         ids = np.zeros((len(bins), self._length), dtype=np.int64)
         positions = np.zeros_like(ids)
-        number = np.full_like(ids, -1)  # of its window, of each row
+        number = np.full(ids.shape, -1, dtype=np.int16)  # of its window, of each row
         read = []
         for i, each in enumerate(bins):
             start = 0
@@ -130,14 +130,15 @@ class Bins(Layout):
                 start = end
         self.ids, self.positions = torch.from_numpy(ids.reshape(-1)), torch.from_numpy(positions.reshape(-1))
         self.read = torch.from_numpy(np.concatenate(read))
-        hidden = number[:, :, None] != number[:, None]
-        self._mask = torch.from_numpy(np.where(hidden, -np.inf, 0.0).astype(np.float32))[:, None]
+        self._hidden = torch.from_numpy(number[:, :, None] != number[:, None])[:, None]
+        self._mask: Tensor | None = None  # made once for all layers, in their precision
 
     def attend(self, query_key_value: Tensor, n_heads: int) -> Tensor:
         """See `Layout`."""
         heads = query_key_value.view(-1, self._length, 3, n_heads, query_key_value.shape[1] // (3 * n_heads))
         query, key, value = heads.permute(2, 0, 3, 1, 4)
-        self._mask = self._mask.to(query.dtype)  # once for all layers
+        if self._mask is None:
+            self._mask = torch.zeros(self._hidden.shape, dtype=query.dtype).masked_fill_(self._hidden, -torch.inf)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask, scale=1.0)
         return mixed.transpose(1, 2).reshape(len(query_key_value), -1)
 

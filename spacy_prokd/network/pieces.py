@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, starmap
+from itertools import chain, pairwise, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +100,7 @@ class WordPieces:
                 pieces = self.of_words(words[paragraph])
                 lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
                 for start, end, keep_start, keep_end in spread(lengths, self.room):
-                    ids = [*self.before, *(i for word in pieces[start:end] for i in word), *self.after]
+                    ids = [*self.before, *chain.from_iterable(pieces[start:end]), *self.after]
                     first = np.cumsum(lengths[start:end]) - lengths[start:end] + len(self.before)
                     kept = slice(keep_start - start, keep_end - start)
                     windows.append(Window(ids, first[kept], np.arange(keep_start, keep_end) + offset))
@@ -115,7 +115,7 @@ def paragraphs(words: Sequence[str]) -> list[slice]:
     words (Sequence[str]): spaCy has a word for a stretch of white space.
     RETURNS (list[slice]): Stretches that together are the text.
     """
-    blank = [i for i, word in enumerate(words) if word.count("\n") > 1 and word.isspace()]
+    blank = [i for i, word in enumerate(words) if "\n" in word and word.count("\n") > 1 and word.isspace()]
     edges = sorted({0, *blank, *(i + 1 for i in blank), len(words)})
     return list(starmap(slice, pairwise(edges)))
 
