@@ -125,12 +125,12 @@ def other_labels(
     temperature (float): As of `decode`.
     touching (float): As of `decode`.
     """
-    path = np.zeros(len(probabilities), dtype=np.int64)
-    path[span.start : span.end] = 1
-    given = given_path(probabilities, path, np.array([0, len(path)]), touching)
-    scores = given[span.start, 1::2] * given[span.start + 1 : span.end, 2::2].prod(axis=0)
-    if span.end < len(probabilities):
-        scores = scores * (1 - given[span.end, 2::2])
+    # the span's words and the one behind it: a long text has many spans
+    rows, length = probabilities[span.start : span.end + 1], span.end - span.start
+    given = given_path(rows, np.arange(len(rows)) < length, np.array([0, len(rows)]), touching)
+    scores = given[0, 1::2] * given[1:length, 2::2].prod(axis=0)
+    if length < len(rows):
+        scores = scores * (1 - given[length, 2::2])
     scores = soften(scores, temperature)
     order = np.argsort(-scores, kind="stable").tolist()
     return [(labels[i], float(scores[i])) for i in order if labels[i] != span.label]
