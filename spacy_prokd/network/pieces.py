@@ -9,8 +9,9 @@ left out: such a space would be the word's first piece, whose vector is the word
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise, starmap
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -93,54 +94,49 @@ class WordPieces:
         texts (Sequence[Sequence[str]]): The words of each text.
         RETURNS (list[Window]): Windows that together count every word exactly once.
         """
+        pieces = self.of_words(list(chain.from_iterable(texts)))
+        ids = list(chain.from_iterable(pieces))
+        edges = list(accumulate(map(len, pieces), initial=0))  # of each word among all pieces
+        firsts, numbers = np.array(edges), np.arange(len(pieces))
         windows = []
-        offset = 0
-        for words in texts:
-            for paragraph in paragraphs(words):
-                pieces = self.of_words(words[paragraph])
-                lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-                for start, end, keep_start, keep_end in spread(lengths, self.room):
-                    ids = [*self.before, *chain.from_iterable(pieces[start:end]), *self.after]
-                    first = np.cumsum(lengths[start:end]) - lengths[start:end] + len(self.before)
-                    kept = slice(keep_start - start, keep_end - start)
-                    windows.append(Window(ids, first[kept], np.arange(keep_start, keep_end) + offset))
-                offset += len(pieces)
+        for paragraph in paragraphs(texts):
+            for start, end, keep_start, keep_end in spread(edges, *paragraph, self.room):
+                inside = [*self.before, *ids[edges[start] : edges[end]], *self.after]
+                first = firsts[keep_start:keep_end] - (edges[start] - len(self.before))
+                windows.append(Window(inside, first, numbers[keep_start:keep_end]))
         return windows
 
 
-def paragraphs(words: Sequence[str]) -> list[slice]:
-    """Cut a text at blank lines, which are paragraphs of their own: what stands between two is then read as it would be
+def paragraphs(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
+    """Cut texts at blank lines, which are paragraphs of their own: what stands between two is then read as it would be
     as a text by itself.
 
-    words (Sequence[str]): spaCy has a word for a stretch of white space.
-    RETURNS (list[slice]): Stretches that together are the text.
+    texts (Sequence[Sequence[str]]): The words of each text; spaCy has a word for a stretch of white space.
+    RETURNS (Iterator[tuple[int, int]]): Start and end of each, among the words of all texts.
     """
-    blank = [i for i, word in enumerate(words) if "\n" in word and word.count("\n") > 1 and word.isspace()]
-    edges = sorted({0, *blank, *(i + 1 for i in blank), len(words)})
-    return list(starmap(slice, pairwise(edges)))
+    words = enumerate(chain.from_iterable(texts))
+    blank = [i for i, word in words if "\n" in word and word.count("\n") > 1 and word.isspace()]
+    return pairwise(sorted({*accumulate(map(len, texts), initial=0), *blank, *(i + 1 for i in blank)}))
 
 
-def spread(lengths: np.ndarray, room: int) -> Iterator[tuple[int, int, int, int]]:
+def spread(edges: Sequence[int], start: int, stop: int, room: int) -> Iterator[tuple[int, int, int, int]]:
     """Spread words over windows that overlap by about a quarter of their room.
 
     A word counts in the window where it is farther from the border, so it sees context on both sides.
 
-    lengths (np.ndarray): int64 [n], pieces of each word; none exceeds `room`.
+    edges (Sequence[int]): Where each word begins among all pieces and, last, where they end; no word exceeds `room`.
+    start (int): The first word to spread.
+    stop (int): The one behind the last.
     room (int): Pieces in a window.
     YIELDS (tuple): start, end of the window and start, end of the words that count in it.
     """
-    n = len(lengths)
-    if n == 0:
-        return
-    ends = np.cumsum(lengths)
-    start = keep_start = 0
+    keep_start = start
     while True:
-        before = ends[start] - lengths[start]
-        end = int(np.searchsorted(ends, before + room, side="right"))
-        if end >= n:
-            yield start, n, keep_start, n
+        end = bisect_right(edges, edges[start] + room) - 1
+        if end >= stop:
+            yield start, stop, keep_start, stop
             return
-        shared = int(np.searchsorted(ends, before + room - room // 4, side="right"))
+        shared = bisect_right(edges, edges[start] + room - room // 4) - 1
         following = max(min(shared, end - 1), start + 1)
         keep_end = max((following + end) // 2, keep_start)
         yield start, end, keep_start, keep_end
