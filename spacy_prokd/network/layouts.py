@@ -115,21 +115,13 @@ class Bins(Layout):
     def __init__(self, bins: Sequence[Sequence[Window]]) -> None:
         self.windows = [window for each in bins for window in each]
         self._length = round_up(_size(bins[0]), _LENGTH_STEPS)
-        ids = np.zeros((len(bins), self._length), dtype=np.int64)
-        positions = np.zeros_like(ids)
-        number = np.full(ids.shape, -1, dtype=np.int16)  # of its window, of each row
-        read = []
-        for i, each in enumerate(bins):
-            start = 0
-            for j, window in enumerate(each):
-                end = start + len(window.ids)
-                ids[i, start:end] = window.ids
-                positions[i, start:end] = np.arange(len(window.ids))
-                number[i, start:end] = j
-                read.append(window.first + i * self._length + start)
-                start = end
+        is_piece = np.arange(self._length) < np.array([_size(each) for each in bins])[:, None]
+        ids, positions = np.zeros((2, *is_piece.shape), dtype=np.int64)
+        ids[is_piece] = np.concatenate([window.ids for window in self.windows])
+        positions[is_piece] = np.concatenate([np.arange(len(window.ids)) for window in self.windows])
         self.ids, self.positions = torch.from_numpy(ids.reshape(-1)), torch.from_numpy(positions.reshape(-1))
-        self.read = torch.from_numpy(np.concatenate(read))
+        self.read = torch.from_numpy(np.flatnonzero(is_piece))[first_pieces(self.windows)]
+        number = np.cumsum(positions == 0, axis=1, dtype=np.int16)  # of its window; a row without a piece is alone
         self._hidden = torch.from_numpy(number[:, :, None] != number[:, None])[:, None]
         self._mask: Tensor | None = None  # made once for all layers, in their precision
 
@@ -208,17 +200,14 @@ def fill_bins(windows: Sequence[Window]) -> list[list[Window]]:
 
     RETURNS (list[list[Window]]): Bins of at most `_BIN` pieces, or of one longer window.
     """
-    bins: list[list[Window]] = []
-    room = np.zeros(len(windows), dtype=np.int64)  # of the bins so far, and 0 for those to come
-    for window in sorted(windows, key=lambda window: -len(window.ids)):
-        first = int(np.argmax(room >= len(window.ids)))
-        if room[first] < len(window.ids):
-            first = len(bins)
-            room[first] = max(_BIN, len(window.ids))
-            bins.append([])
+    longest_first = sorted(windows, key=lambda window: -len(window.ids))
+    bins: list[list[Window]] = [[] for _ in windows]  # those that stay empty are left out
+    room = np.array([max(_BIN, len(window.ids)) for window in longest_first])
+    for window in longest_first:
+        first = int((room >= len(window.ids)).argmax())
         bins[first].append(window)
         room[first] -= len(window.ids)
-    return bins
+    return [each for each in bins if each]
 
 
 def group_windows(lengths: Sequence[int]) -> list[Group]:
