@@ -71,8 +71,9 @@ class PackedEncoder:
 
     def _embed(self, layout: Layout) -> Tensor:
         tables = self.embeddings
-        x = tables.word_embeddings(layout.ids) + tables.position_embeddings(layout.positions + self.first_position)
-        x = x + tables.token_type_embeddings.weight[0]
+        x = tables.word_embeddings(layout.ids)
+        x += tables.position_embeddings(layout.positions + self.first_position)  # in place: memory is what takes time
+        x += tables.token_type_embeddings.weight[0]
         return tables.dropout(tables.LayerNorm(x)).to(self.dtype)
 
     def _products(self) -> list[_Products]:
