@@ -134,7 +134,7 @@ class WordEncoder(nn.Module):
         """
         windows = self.pieces.windows(texts)
         # filled batch by batch: of a long text, vectors are what takes memory
-        vectors = torch.zeros(sum(map(len, texts)), self.width, device=self.device)
+        vectors = torch.empty(sum(map(len, texts)), self.width, device=self.device)
         for batch, x in self._encode(windows):
             words = torch.from_numpy(np.concatenate([window.words for window in batch]))
             vectors.index_copy_(0, send(words, self.device), x.float())
