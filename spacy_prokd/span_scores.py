@@ -45,7 +45,7 @@ def set_entities(doc: Doc, found: Iterable[ScoredSpan], others: Iterable[Alterna
     before = [_Known(span, get_span_score(span), get_alternatives(span)) for span in preset]
     known = sorted([*(each for each in before if each.score is not None), *new], key=lambda each: each.span.start)
     spans = [*preset, *(each.span for each in new)]
-    doc.set_ents(spans, blocked=[doc[i : i + 1] for i in blocked], default="outside")
+    doc.set_ents(spans, blocked=[doc[i : i + 1] for i in blocked])
     attrs = {
         "scores": [each.score for each in known],
         "alternatives": [each.alternatives for each in known],
