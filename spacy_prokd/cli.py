@@ -177,8 +177,11 @@ def label(
     from .soft_labels import label_corpus
 
     _use_gpu(gpu_id)
-    n_docs = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
-    show({"texts": n_docs, **written(output)}, as_json, f"Labelled {counted(n_docs, 'text')} in {output}")
+    labelled = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
+    said = [f"Labelled {counted(labelled.texts, 'text')} in {output}"]
+    if labelled.openers:
+        said.append(f"Many texts begin with {', '.join(labelled.openers)}: taken for no part of the names behind.")
+    show({**labelled._asdict(), **written(output)}, as_json, *said)
 
 
 @command(STEP, "evaluate training/nl/student/model-last corpus/nl metrics/nl/student.json --target-lang nl")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from spacy.language import Language
@@ -16,10 +20,11 @@ from spacy.util import minibatch
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
-from .decoding import best_path, given_path
+from .decoding import best_path, decode, given_path
 from .errors import ProKDError
 from .files import atomic_file
 from .loading import load_pipeline
+from .openers import begin_behind, find_common, is_opener
 from .progress import progress_bar
 from .shims import WEIGHTS
 
@@ -27,6 +32,18 @@ SOFT_KEY = "prokd_soft"
 VECTORS_KEY = "prokd_vectors"
 SETTINGS_FILE = ".settings.json"  # marks the folders whose .spacy files are ours, to replace
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
+LOOKED_AT = 200  # docs, of those that a word opens
+
+
+class LabelledCorpus(NamedTuple):
+    """What was labelled.
+
+    texts (int): How many.
+    openers (list[str]): Words that open many of them and were taken for no part of a name, see `openers`.
+    """
+
+    texts: int
+    openers: list[str]
 
 
 def set_soft_labels(doc: Doc, p: np.ndarray) -> None:
@@ -98,7 +115,7 @@ def _restore(raw: bytes, row_length: int) -> np.ndarray:
 
 def label_corpus(
     teachers: Sequence[Path], corpus: Path, output: Path, *, batch_size: int = 256, vectors: bool = False
-) -> int:
+) -> LabelledCorpus:
     """Label a corpus with the average of some teachers' probabilities.
 
     The output is a folder of shards; a stopped run goes on with the next shard. `labels.json`, which
@@ -109,7 +126,7 @@ def label_corpus(
     output (Path): The folder to fill.
     batch_size (int): Docs a batch.
     vectors (bool): Store the word vectors of the first teacher too, for `objective.vector_weight`.
-    RETURNS (int): How many docs there are.
+    RETURNS (LabelledCorpus): What was labelled.
     RAISES (ProKDError): If the teachers' labels differ, or a path is not what it should be.
     """
     if not corpus.is_file():
@@ -126,16 +143,17 @@ def label_corpus(
         "vectors": vectors,
     }
     _forget_if_changed(output, settings)
+    openers = _find_openers(pipelines, labels, corpus, batch_size)
     with progress_bar() as progress:
         task = progress.add_task("Labelling texts", total=n_docs)
         for i, shard in enumerate(minibatch(read_docs(corpus, pipelines[0].vocab), SHARD_SIZE)):
             path = output / f"{i:05d}.spacy"
             if not path.exists():
-                _label_shard(pipelines, shard, path, batch_size, vectors)
+                _label_shard(pipelines, shard, path, openers, batch_size, vectors)
             progress.advance(task, len(shard))
     with atomic_file(output / "labels.json") as temporary:
         temporary.write_text(json.dumps(labels), encoding="utf8")
-    return n_docs
+    return LabelledCorpus(n_docs, openers)
 
 
 def tagger_output(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
@@ -171,15 +189,46 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
     return labels[0]
 
 
+def _find_openers(pipelines: Sequence[Language], labels: Sequence[str], corpus: Path, batch_size: int) -> list[str]:
+    """Words that open many texts, of which the teachers cannot say whether names begin with them or behind them."""
+    texts = partial(read_docs, corpus, pipelines[0].vocab)
+    counts = Counter(doc[0].text for doc in texts() if len(doc))
+    looked_at: dict[str, list[Doc]] = {word: [] for word in find_common(counts)}
+    seen: Counter[str] = Counter()
+    for doc in texts() if looked_at else ():
+        word = doc[0].text if len(doc) else ""
+        if word in looked_at:
+            if seen[word] % math.ceil(counts[word] / LOOKED_AT) == 0:
+                looked_at[word].append(doc)
+            seen[word] += 1
+    openers = []
+    for word, docs in looked_at.items():
+        found = [
+            spans
+            for batch in minibatch(docs, batch_size)
+            for spans in decode(list(_average([tagger_output(nlp, batch) for nlp in pipelines])), labels)
+        ]
+        if is_opener([spans[0].start if spans else None for spans in found]):
+            openers.append(word)
+    return openers
+
+
 def _label_shard(
-    pipelines: Sequence[Language], docs: Sequence[Doc], path: Path, batch_size: int, vectors: bool
+    pipelines: Sequence[Language],
+    docs: Sequence[Doc],
+    path: Path,
+    openers: Collection[str],
+    batch_size: int,
+    vectors: bool,
 ) -> None:
     touching = pipelines[0].get_pipe("prokd_ner").cfg["touching"]
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
         outputs = [tagger_output(nlp, batch) for nlp in pipelines]
         plain = [copy_words(doc) for doc in batch]
-        averages = list(_average(outputs))
+        averages = [
+            begin_behind(p) if len(doc) and doc[0].text in openers else p for doc, p in zip(plain, _average(outputs))
+        ]
         offsets = np.cumsum([0, *map(len, averages)])
         flat = np.concatenate(averages)
         flat = given_path(flat, best_path(flat, offsets, touching), offsets, touching)

@@ -128,7 +128,7 @@ def test_another_number_of_tags_is_an_error(nlp):
 
 
 def test_shards_hold_the_words_and_the_teachers_probabilities(teacher, corpus, tmp_path, target_docs):
-    assert label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft", batch_size=2) == len(TARGET)
+    assert label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft", batch_size=2).texts == len(TARGET)
     assert sorted(path.name for path in (tmp_path / "soft").glob("*.spacy")) == [f"0000{i}.spacy" for i in range(3)]
     assert json.loads((tmp_path / "soft" / "labels.json").read_text()) == LABELS
     docs = read(tmp_path / "soft")
@@ -272,13 +272,13 @@ def test_files_that_are_not_ours_are_never_deleted(teacher, corpus):
 def test_settings_that_cannot_be_read_are_other_settings(teacher, corpus, tmp_path):
     label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft")
     (tmp_path / "soft" / ".settings.json").write_text("{", encoding="utf8")
-    assert label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft") == len(TARGET)
+    assert label_corpus([teacher], corpus / "target.spacy", tmp_path / "soft").texts == len(TARGET)
 
 
 def test_empty_docs_between_full_ones(teacher, tmp_path, nlp):
     words = [[], ["Angela", "Merkel"], [], ["Berlin"], []]
     DocBin(docs=[Doc(nlp.vocab, words=w) for w in words]).to_disk(tmp_path / "a.spacy")
-    assert label_corpus([teacher], tmp_path / "a.spacy", tmp_path / "soft", batch_size=1) == 5
+    assert label_corpus([teacher], tmp_path / "a.spacy", tmp_path / "soft", batch_size=1).texts == 5
     assert [get_soft_labels(doc, N_TAGS).shape[0] for doc in read(tmp_path / "soft")] == [0, 2, 0, 1, 0]
 
 

@@ -27,7 +27,7 @@ def soft(trained, corpus, tmp_path) -> Iterator[tuple[Path, Path]]:
     """A saved teacher, and the folder of its soft labels."""
     teacher, labelled = tmp_path / "teacher", tmp_path / "soft"
     trained.to_disk(teacher)
-    assert label_corpus([teacher], corpus / "target.spacy", labelled) == 8
+    assert label_corpus([teacher], corpus / "target.spacy", labelled).texts == 8
     yield teacher, labelled
 
 
