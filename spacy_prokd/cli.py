@@ -179,8 +179,8 @@ def label(
     _use_gpu(gpu_id)
     labelled = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
     said = [f"Labelled {counted(labelled.texts, 'text')} in {output}"]
-    if labelled.openers:
-        said.append(f"Many texts begin with {', '.join(labelled.openers)}: taken for no part of the names behind.")
+    for word, n_texts in labelled.openers.items():
+        said.append(f'{n_texts:,} texts begin with "{word}": taken for no part of the names behind it.')
     show({**labelled._asdict(), **written(output)}, as_json, *said)
 
 

@@ -39,11 +39,11 @@ class LabelledCorpus(NamedTuple):
     """What was labelled.
 
     texts (int): How many.
-    openers (list[str]): Words that open many of them and were taken for no part of a name, see `openers`.
+    openers (dict[str, int]): Words that were taken for no part of a name, and how many texts each opens, see `openers`.
     """
 
     texts: int
-    openers: list[str]
+    openers: dict[str, int]
 
 
 def set_soft_labels(doc: Doc, p: np.ndarray) -> None:
@@ -189,7 +189,9 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
     return labels[0]
 
 
-def _find_openers(pipelines: Sequence[Language], labels: Sequence[str], corpus: Path, batch_size: int) -> list[str]:
+def _find_openers(
+    pipelines: Sequence[Language], labels: Sequence[str], corpus: Path, batch_size: int
+) -> dict[str, int]:
     """Words that open many texts, of which the teachers cannot say whether names begin with them or behind them."""
     texts = partial(read_docs, corpus, pipelines[0].vocab)
     counts = Counter(doc[0].text for doc in texts() if len(doc))
@@ -201,7 +203,7 @@ def _find_openers(pipelines: Sequence[Language], labels: Sequence[str], corpus: 
             if seen[word] % math.ceil(counts[word] / LOOKED_AT) == 0:
                 looked_at[word].append(doc)
             seen[word] += 1
-    openers = []
+    openers = {}
     for word, docs in looked_at.items():
         found = [
             spans
@@ -209,7 +211,7 @@ def _find_openers(pipelines: Sequence[Language], labels: Sequence[str], corpus: 
             for spans in decode(list(_average([tagger_output(nlp, batch) for nlp in pipelines])), labels)
         ]
         if is_opener([spans[0].start if spans else None for spans in found]):
-            openers.append(word)
+            openers[word] = counts[word]
     return openers
 
 

@@ -166,7 +166,7 @@ def test_what_encoder_label_and_annotate_wrote_as_json(facts, raw, saved, corpus
     said = facts("encoder", tiny_encoder, encoder)
     assert said == {"encoder": str(tiny_encoder), "output": str(encoder), "files": sizes(encoder)}
     said = facts("label", corpus / "target.spacy", soft, saved)
-    assert said == {"texts": len(TARGET), "openers": [], "output": str(soft), "files": sizes(soft)}
+    assert said == {"texts": len(TARGET), "openers": {}, "output": str(soft), "files": sizes(soft)}
     assert str(soft / "00000.spacy") in said["files"]
     said = facts("annotate", saved, raw / "de" / "train.txt", doubtful, "--most", 3)
     assert said == {"texts": 3, "output": str(doubtful), "files": sizes(doubtful)}

@@ -80,9 +80,9 @@ def label(tmp_path, monkeypatch):
 
 
 def test_labels_leave_out_a_word_that_the_teacher_is_unsure_of(label):
-    assert label("BIO", "OBO") == ((40, ["Photo"]), {"OBO"})
+    assert label("BIO", "OBO") == ((40, {"Photo": 40}), {"OBO"})
 
 
 @pytest.mark.parametrize("reading", ["BIO", "BOO", "OBO", "OOO"])
 def test_labels_keep_what_the_teacher_is_sure_of(label, reading):
-    assert label(reading) == ((40, []), {reading})
+    assert label(reading) == ((40, {}), {reading})
