@@ -7,14 +7,41 @@ many texts ("Siemens") is one in all of them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from spacy.tokens import Doc
 
-FEWEST = 20  # texts that a word must open
+from .decoding import ScoredSpan
+
+_FEWEST = 20  # texts that a word must open
+_LOOKED_AT = 200  # texts at most, of those that a word opens
 _SHARE = 1 / 50  # of all texts
 _UNSURE = 0.1  # share of a word's texts in which a name begins with it, and as many in which one begins behind it
+
+
+def find_openers(
+    texts: Callable[[], Iterable[Doc]], tag: Callable[[Sequence[Doc]], Iterable[Sequence[ScoredSpan]]]
+) -> dict[str, int]:
+    """The words of a corpus that are no part of names, and how many texts each opens.
+
+    texts (Callable): Reads the corpus; it is read twice where words open many texts, and never held.
+    tag (Callable): Gives the names that a teacher finds in each of some texts.
+    """
+    counts = Counter(doc[0].text for doc in texts() if len(doc))
+    steps = {word: math.ceil(counts[word] / _LOOKED_AT) for word in find_common(counts)}
+    looked_at: dict[str, list[Doc]] = {word: [] for word in steps}
+    seen: Counter[str] = Counter()
+    for doc in texts() if steps else ():
+        word = doc[0].text if len(doc) else ""
+        if word in steps:
+            if seen[word] % steps[word] == 0:
+                looked_at[word].append(doc)
+            seen[word] += 1
+    starts = {word: [names[0].start if names else None for names in tag(docs)] for word, docs in looked_at.items()}
+    return {word: counts[word] for word in starts if is_opener(starts[word])}
 
 
 def find_common(counts: Counter[str]) -> list[str]:
@@ -22,7 +49,7 @@ def find_common(counts: Counter[str]) -> list[str]:
 
     counts (Counter[str]): How many texts each word opens.
     """
-    fewest = max(FEWEST, _SHARE * counts.total())
+    fewest = max(_FEWEST, _SHARE * counts.total())
     return [word for word, n in counts.most_common() if n >= fewest]
 
 

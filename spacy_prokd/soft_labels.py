@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,11 +18,11 @@ from spacy.util import minibatch
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
-from .decoding import best_path, decode, given_path
+from .decoding import ScoredSpan, best_path, decode, given_path
 from .errors import ProKDError
 from .files import atomic_file
 from .loading import load_pipeline
-from .openers import begin_behind, find_common, is_opener
+from .openers import begin_behind, find_openers
 from .progress import progress_bar
 from .shims import WEIGHTS
 
@@ -32,7 +30,6 @@ SOFT_KEY = "prokd_soft"
 VECTORS_KEY = "prokd_vectors"
 SETTINGS_FILE = ".settings.json"  # marks the folders whose .spacy files are ours, to replace
 SHARD_SIZE = 2000  # docs: half a minute's work is the most that an interruption loses
-LOOKED_AT = 200  # docs, of those that a word opens
 
 
 class LabelledCorpus(NamedTuple):
@@ -143,7 +140,7 @@ def label_corpus(
         "vectors": vectors,
     }
     _forget_if_changed(output, settings)
-    openers = _find_openers(pipelines, labels, corpus, batch_size)
+    openers = find_openers(partial(read_docs, corpus, pipelines[0].vocab), partial(_tag, pipelines, labels, batch_size))
     with progress_bar() as progress:
         task = progress.add_task("Labelling texts", total=n_docs)
         for i, shard in enumerate(minibatch(read_docs(corpus, pipelines[0].vocab), SHARD_SIZE)):
@@ -189,30 +186,12 @@ def _common_labels(teachers: Sequence[Path], pipelines: Sequence[Language]) -> l
     return labels[0]
 
 
-def _find_openers(
-    pipelines: Sequence[Language], labels: Sequence[str], corpus: Path, batch_size: int
-) -> dict[str, int]:
-    """Words that open many texts, of which the teachers cannot say whether names begin with them or behind them."""
-    texts = partial(read_docs, corpus, pipelines[0].vocab)
-    counts = Counter(doc[0].text for doc in texts() if len(doc))
-    looked_at: dict[str, list[Doc]] = {word: [] for word in find_common(counts)}
-    seen: Counter[str] = Counter()
-    for doc in texts() if looked_at else ():
-        word = doc[0].text if len(doc) else ""
-        if word in looked_at:
-            if seen[word] % math.ceil(counts[word] / LOOKED_AT) == 0:
-                looked_at[word].append(doc)
-            seen[word] += 1
-    openers = {}
-    for word, docs in looked_at.items():
-        found = [
-            spans
-            for batch in minibatch(docs, batch_size)
-            for spans in decode(list(_average([tagger_output(nlp, batch) for nlp in pipelines])), labels)
-        ]
-        if is_opener([spans[0].start if spans else None for spans in found]):
-            openers[word] = counts[word]
-    return openers
+def _tag(
+    pipelines: Sequence[Language], labels: Sequence[str], batch_size: int, docs: Sequence[Doc]
+) -> Iterator[list[ScoredSpan]]:
+    """The entities that the teachers' mean finds in each doc."""
+    for batch in minibatch(docs, batch_size):
+        yield from decode(list(_average([tagger_output(nlp, batch) for nlp in pipelines])), labels)
 
 
 def _label_shard(
