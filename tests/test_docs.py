@@ -40,7 +40,7 @@ PAGES = {
 }
 NEEDS_CORPORA = {
     "README.md",
-    "docs/results.md",
+    "docs/decisions.md",
 }  # Python that wants what a whole run, or a corpus from elsewhere, leaves
 CONFIGS = {f"configs/{path.name}": Config().from_disk(path, interpolate=False) for path in ROOT.glob("configs/*.cfg")}
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
