@@ -104,7 +104,7 @@ class ProKDNer(TrainablePipe):
 
     Entities are in `doc.ents`, and with their probabilities in `doc.spans["prokd"]` and `Span._.score`.
     Entities that are on the Doc already stay. Two that a symbol stands between are one where the labels of the source
-    language made them one, see `symbols`.
+    language made them one, see `habits`.
     """
 
     def __init__(
@@ -178,6 +178,7 @@ class ProKDNer(TrainablePipe):
         layers: Optional[Union[float, Literal["auto"]]] = None,
         epochs: int = 1,
         corpus: Optional[Callable] = None,
+        habits: bool = True,
     ) -> None:
         """Prepare for training.
 
@@ -191,26 +192,27 @@ class ProKDNer(TrainablePipe):
         epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
+        habits (bool): Count in the source's labels how symbols join entities and how seldom entities touch, and keep to
+            it, see `habits`.
         """
         if corpus is not None:
             get_examples = partial(corpus, nlp)
         validate_get_examples(get_examples, "ProKDNer.initialize")
         found: set[str] = set()
-        habits = Habits()
+        counts = Habits()
         n_examples = n_target = 0
         sample: list[Doc] = []
         for example in get_examples():
             n_examples += 1
             n_target += not has_gold(example.reference)
             found.update(span.label_ for span in example.reference.ents)
-            if not (
-                self.objective.needs_soft_labels or has_gold(example.reference)
-            ):  # but for text of the source alone
-                habits.add(example.reference)
+            # of text of the source alone
+            if habits and not (self.objective.needs_soft_labels or has_gold(example.reference)):
+                counts.add(example.reference)
             if len(sample) < 10:
                 sample.append(example.predicted)
         self.cfg["labels"] = sorted(set(labels or found.union(self.labels)))
-        self.cfg |= {"joining": habits.joining(), "touching": habits.touching()}
+        self.cfg |= {"joining": counts.joining(), "touching": counts.touching()}
         if not self.labels:
             raise ProKDError(
                 "No entity labels: the training corpus has no labelled entity and none were given under "

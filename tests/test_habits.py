@@ -130,6 +130,12 @@ def test_a_teachers_habit_is_its_students(source, small_tok2vec, tmp_path):
     assert found(set_sure(student, *TARGET)) == [(0, 4, "LOC")]
 
 
+def test_habits_can_be_left_out(source, small_tok2vec):
+    teacher = initialize(make_nlp(small_tok2vec), to_examples(source), habits=False)
+    assert found(set_sure(teacher, *TARGET)) == TWO_ENTITIES
+    assert teacher.get_pipe("prokd_ner").cfg["touching"] == 1.0
+
+
 def test_labels_on_target_text_make_no_habit(source, small_tok2vec):
     student = make_nlp(small_tok2vec, objective={"@misc": "spacy-prokd.Student.v1"})
     assert found(set_sure(initialize(student, to_examples(source), labels=LABELS), *TARGET)) == TWO_ENTITIES
