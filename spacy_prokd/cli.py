@@ -170,6 +170,7 @@ def label(
     teachers: Annotated[list[Path], typer.Argument(help="Trained teachers, one or more: their mean is stored")],
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch")] = 256,
     vectors: Annotated[bool, typer.Option("--vectors", help="Store word vectors too, for vector_weight")] = False,
+    openers: Annotated[bool, typer.Option(help="Leave words out of names that only open texts, as 'Photo:'")] = True,
     gpu_id: GpuId = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -177,10 +178,13 @@ def label(
     from .soft_labels import label_corpus
 
     _use_gpu(gpu_id)
-    labelled = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors)
+    labelled = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors, openers=openers)
     said = [f"Labelled {counted(labelled.texts, 'text')} in {output}"]
     for word, n_texts in labelled.openers.items():
-        said.append(f'{n_texts:,} texts begin with "{word}": taken for no part of the names behind it.')
+        said.append(
+            f'{n_texts:,} texts begin with "{word}", which stands nowhere else: taken for no part of the names behind '
+            "it. If it is part of them: --no-openers"
+        )
     show({**labelled._asdict(), **written(output)}, as_json, *said)
 
 

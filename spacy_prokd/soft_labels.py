@@ -22,7 +22,7 @@ from .decoding import ScoredSpan, best_path, decode, given_path
 from .errors import ProKDError
 from .files import atomic_file
 from .loading import load_pipeline
-from .openers import begin_behind, find_openers
+from .openers import Opener, begin_behind, count_opening, find_openers
 from .progress import progress_bar
 from .shims import WEIGHTS
 
@@ -36,7 +36,7 @@ class LabelledCorpus(NamedTuple):
     """What was labelled.
 
     texts (int): How many.
-    openers (dict[str, int]): Words that were taken for no part of a name, and how many texts each opens, see `openers`.
+    openers (dict[str, int]): Words that were taken for no part of a name, and how many texts they open, see `openers`.
     """
 
     texts: int
@@ -111,7 +111,13 @@ def _restore(raw: bytes, row_length: int) -> np.ndarray:
 
 
 def label_corpus(
-    teachers: Sequence[Path], corpus: Path, output: Path, *, batch_size: int = 256, vectors: bool = False
+    teachers: Sequence[Path],
+    corpus: Path,
+    output: Path,
+    *,
+    batch_size: int = 256,
+    vectors: bool = False,
+    openers: bool = True,
 ) -> LabelledCorpus:
     """Label a corpus with the average of some teachers' probabilities.
 
@@ -123,6 +129,7 @@ def label_corpus(
     output (Path): The folder to fill.
     batch_size (int): Docs a batch.
     vectors (bool): Store the word vectors of the first teacher too, for `objective.vector_weight`.
+    openers (bool): Leave words out of names that only open texts, see `openers`.
     RETURNS (LabelledCorpus): What was labelled.
     RAISES (ProKDError): If the teachers' labels differ, or a path is not what it should be.
     """
@@ -138,19 +145,23 @@ def label_corpus(
         "teachers": [_fingerprint(path) for path in teachers],
         "corpus": _fingerprint(corpus),
         "vectors": vectors,
+        "openers": openers,
     }
     _forget_if_changed(output, settings)
-    openers = find_openers(partial(read_docs, corpus, pipelines[0].vocab), partial(_tag, pipelines, labels, batch_size))
+    found: dict[Opener, int] = {}
+    if openers:
+        texts = partial(read_docs, corpus, pipelines[0].vocab)
+        found = find_openers(texts, partial(_tag, pipelines, labels, batch_size))
     with progress_bar() as progress:
         task = progress.add_task("Labelling texts", total=n_docs)
         for i, shard in enumerate(minibatch(read_docs(corpus, pipelines[0].vocab), SHARD_SIZE)):
             path = output / f"{i:05d}.spacy"
             if not path.exists():
-                _label_shard(pipelines, shard, path, openers, batch_size, vectors)
+                _label_shard(pipelines, shard, path, found, batch_size, vectors)
             progress.advance(task, len(shard))
     with atomic_file(output / "labels.json") as temporary:
         temporary.write_text(json.dumps(labels), encoding="utf8")
-    return LabelledCorpus(n_docs, openers)
+    return LabelledCorpus(n_docs, {" ".join(opener): n_texts for opener, n_texts in found.items()})
 
 
 def tagger_output(nlp: Language, docs: Sequence[Doc]) -> TaggerOutput:
@@ -198,7 +209,7 @@ def _label_shard(
     pipelines: Sequence[Language],
     docs: Sequence[Doc],
     path: Path,
-    openers: Collection[str],
+    openers: Collection[Opener],
     batch_size: int,
     vectors: bool,
 ) -> None:
@@ -208,7 +219,8 @@ def _label_shard(
         outputs = [tagger_output(nlp, batch) for nlp in pipelines]
         plain = [copy_words(doc) for doc in batch]
         averages = [
-            begin_behind(p) if len(doc) and doc[0].text in openers else p for doc, p in zip(plain, _average(outputs))
+            begin_behind(p, n_words) if (n_words := count_opening(doc, openers)) else p
+            for doc, p in zip(plain, _average(outputs))
         ]
         offsets = np.cumsum([0, *map(len, averages)])
         flat = np.concatenate(averages)
