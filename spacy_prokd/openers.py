@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 
 import numpy as np
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 
 from .decoding import ScoredSpan
 
@@ -148,7 +148,7 @@ def begin_behind(p: np.ndarray, n_words: int) -> np.ndarray:
     return known
 
 
-def _words(words: Iterable) -> Opener:
+def _words(words: Iterable[Token]) -> Opener:
     return tuple(word.lower_ for word in words)
 
 
