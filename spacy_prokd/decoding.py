@@ -8,7 +8,7 @@ NumPy call is one; `offsets` says where each begins and, last, where all end.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -193,6 +193,35 @@ def given_path(probabilities: np.ndarray, path: np.ndarray, offsets: np.ndarray,
     given = probabilities.copy()
     given[after] = rows * total / np.maximum(rows.sum(axis=1, keepdims=True), _FLOOR)
     return given
+
+
+def given_spans(
+    probabilities: np.ndarray, spans: Iterable[ScoredSpan], parts: Sequence[ScoredSpan], labels: Sequence[str]
+) -> np.ndarray:
+    """Tag probabilities of a text when it is known that spans which have more words than the path's are entities.
+
+    probabilities (np.ndarray): Of the text, [n_words, n_tags].
+    spans (Iterable[ScoredSpan]): What is known.
+    parts (Sequence[ScoredSpan]): Those of the best path.
+    labels (Sequence[str]): The labels, in the order of their tags.
+    RETURNS (np.ndarray): [n_words, n_tags].
+    """
+    given = probabilities.copy()
+    for span in spans:
+        if not any(part.start <= span.start and span.end <= part.end for part in parts):
+            begin = 1 + 2 * labels.index(span.label)
+            given[span.start : span.end] = 0.0
+            given[span.start, begin] = 1.0
+            given[span.start + 1 : span.end, begin + 1] = 1.0
+    return given
+
+
+def mark_words(spans: Iterable[ScoredSpan], n_words: int) -> np.ndarray:
+    """Which words of a text belong to entities, bool [n_words]."""
+    marks = np.zeros(n_words, dtype=bool)
+    for span in spans:
+        marks[span.start : span.end] = True
+    return marks
 
 
 def mark_broken(path: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -18,9 +18,10 @@ from spacy.util import minibatch
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
-from .decoding import ScoredSpan, best_path, decode, given_path
+from .decoding import ScoredSpan, decode, fit_to_words, given_path, given_spans, mark_words
 from .errors import ProKDError
 from .files import atomic_file
+from .habits import join_spans
 from .loading import load_pipeline
 from .openers import Opener, begin_behind, count_opening, find_openers
 from .progress import progress_bar
@@ -213,7 +214,8 @@ def _label_shard(
     batch_size: int,
     vectors: bool,
 ) -> None:
-    touching = pipelines[0].get_pipe("prokd_ner").cfg["touching"]
+    pipe = pipelines[0].get_pipe("prokd_ner")
+    touching, joining = pipe.cfg["touching"], frozenset(pipe.cfg["joining"])
     shard = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True)  # no entity annotation is carried over
     for batch in minibatch(docs, batch_size):
         outputs = [tagger_output(nlp, batch) for nlp in pipelines]
@@ -223,10 +225,13 @@ def _label_shard(
             for doc, p in zip(plain, _average(outputs))
         ]
         offsets = np.cumsum([0, *map(len, averages)])
-        flat = np.concatenate(averages)
-        flat = given_path(flat, best_path(flat, offsets, touching), offsets, touching)
-        for doc, p in zip(plain, np.split(flat, offsets[1:-1])):
-            set_soft_labels(doc, p)
+        entities = decode(averages, pipe.labels, touching=touching)
+        marks = np.concatenate([mark_words(spans, len(doc)) for doc, spans in zip(plain, entities)])
+        known = given_path(np.concatenate(averages), marks, offsets, touching)
+        for doc, p, spans in zip(plain, np.split(known, offsets[1:-1]), entities):
+            words = [word.text for word in doc] if spans else []
+            joined = fit_to_words(join_spans(spans, words, joining), words)
+            set_soft_labels(doc, given_spans(p, joined, spans, pipe.labels))
         if vectors:
             for doc, h in zip(plain, split_by_doc(outputs[0].vectors, outputs[0].lengths)):
                 set_vectors(doc, h)

@@ -88,7 +88,7 @@ class Teacher:
 
     def __init__(self, vocab, readings):
         self.vocab, self.readings = vocab, readings
-        self.labels, self.cfg = ("PER",), {"touching": 1.0}
+        self.labels, self.cfg = ("PER",), {"touching": 1.0, "joining": []}
 
     def get_pipe(self, name):
         return self
