@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spacy_prokd import decoding
-from spacy_prokd.decoding import ScoredSpan, best_path, decode, other_labels, thresholds_of
+from spacy_prokd.decoding import ScoredSpan, best_path, decode, given_spans, other_labels, thresholds_of
 from spacy_prokd.errors import ProKDError
 
 FLOOR = np.finfo(np.float32).tiny
@@ -223,3 +223,12 @@ def test_worst_cases_are_linear_in_length(bias: float, monkeypatch: pytest.Monke
         searched.clear()
         decode([probabilities[:n_words]], ["LOC", "MISC", "ORG", "PER"])
         assert 0 < sum(searched) < 4 * n_words
+
+
+def test_what_is_known_to_be_one_entity_is_sure_and_all_else_stays():
+    p = one_hot([B_LOC, OUT, B_PER, I_PER, B_LOC])
+    parts = [ScoredSpan(0, 1, "LOC", 0.9), ScoredSpan(2, 4, "PER", 0.9), ScoredSpan(4, 5, "LOC", 0.9)]
+    spans = [ScoredSpan(0, 4, "PER", 0.9), ScoredSpan(4, 5, "LOC", 0.9)]
+    known = given_spans(p, spans, parts, LABELS)
+    assert known[:4].tolist() == one_hot([B_PER, I_PER, I_PER, I_PER], 1.0).tolist()
+    assert known[4].tolist() == p[4].tolist()

@@ -16,6 +16,7 @@ from thinc.api import fix_random_seed
 
 from spacy_prokd import soft_labels
 from spacy_prokd.architectures import get_head
+from spacy_prokd.decoding import decode
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.soft_labels import SOFT_KEY, get_soft_labels, get_vectors, label_corpus, set_soft_labels
 
@@ -65,6 +66,12 @@ def read(folder) -> list[Doc]:
     return [doc for path in sorted(folder.glob("*.spacy")) for doc in DocBin().from_disk(path).get_docs(vocab)]
 
 
+def read_plain(path) -> list[Doc]:
+    """The words of a corpus."""
+    docs = DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab)
+    return [Doc(doc.vocab, words=[word.text for word in doc]) for doc in docs]
+
+
 def predict(folder, docs: list[Doc]) -> list[np.ndarray]:
     return spacy.load(folder).get_pipe("prokd_ner").predict([Doc(d.vocab, words=[w.text for w in d]) for d in docs])
 
@@ -90,6 +97,22 @@ def test_labels_are_of_words_that_know_where_entities_are(teacher, corpus, tmp_p
         assert begins[1] / (1 - begins[1]) == pytest.approx(0.01 * begins[0] / (1 - begins[0]), rel=0.2)  # float16
         n_changed += changed.sum()
     assert n_changed
+
+
+def test_labels_say_what_the_teacher_says_where_symbols_join(teacher, corpus, tmp_path):
+    nlp = spacy.load(teacher)
+    pipe = nlp.get_pipe("prokd_ner")
+    parted = [nlp(doc) for doc in read_plain(corpus / "target.spacy")]
+    pipe.cfg["joining"] = sorted({word.text for doc in parted for word in doc})
+    nlp.to_disk(tmp_path / "teacher")
+    label_corpus([tmp_path / "teacher"], corpus / "target.spacy", tmp_path / "soft")
+    labelled = read(tmp_path / "soft")
+    said = decode([get_soft_labels(doc, N_TAGS) for doc in labelled], pipe.labels)
+    joined = [nlp(doc) for doc in read_plain(corpus / "target.spacy")]
+    assert [[span[:3] for span in found] for found in said] == [
+        [(span.start, span.end, span.label_) for span in doc.ents] for doc in joined
+    ]
+    assert sum(len(doc.ents) for doc in joined) < sum(len(doc.ents) for doc in parted)
 
 
 def test_float16_and_back(nlp):
