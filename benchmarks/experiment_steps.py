@@ -185,7 +185,10 @@ def run_step(step: Step, commit: str, threads: int | None) -> None:
     partial = step.folder.with_name(step.folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     log = step.folder.with_suffix(".log")
-    environment = {**os.environ, "NO_COLOR": "1"} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    # unbuffered, so that the last line of the log is what was printed last
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
     start, peak = time.perf_counter(), 0.0
     with log.open("w", encoding="utf8") as output:
         for command in step.commands:
