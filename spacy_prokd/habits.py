@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from spacy.tokens import Doc
 
-from .decoding import ScoredSpan
+from .decoding import ScoredSpan, fit_to_words
 from .scripts import is_spaceless
 
 _ENTITY = ("B", "I")
@@ -83,6 +83,11 @@ def join_spans(spans: Iterable[ScoredSpan], words: Sequence[str], joining: Colle
         else:
             joined.append(span)
     return joined
+
+
+def whole_entities(spans: Iterable[ScoredSpan], words: Sequence[str], joining: Collection[str]) -> list[ScoredSpan]:
+    """What a pipeline makes of the spans of a text: joined by symbols, and ending where entities do."""
+    return fit_to_words(join_spans(spans, words, joining), words)
 
 
 def _joins(words: Sequence[str], place: int, joining: Collection[str]) -> bool:

@@ -33,9 +33,9 @@ from .architectures import (
     probabilities,
 )
 from .corpus.readers import has_gold
-from .decoding import decode, fit_to_words, other_labels, thresholds_of
+from .decoding import decode, other_labels, thresholds_of
 from .errors import ProKDError
-from .habits import Habits, join_spans
+from .habits import Habits, whole_entities
 from .labels import tags_of
 from .loggers import OF_EPOCH
 from .messages import remember_encoders
@@ -294,7 +294,7 @@ class ProKDNer(TrainablePipe):
         thresholds = thresholds_of(self.cfg["threshold"], self.labels)
         for doc, p, spans in zip(docs, predicted, decode(predicted, self.labels, **reading)):
             words = [word.text for word in doc] if spans else []
-            fitted = fit_to_words(join_spans(spans, words, joining), words)
+            fitted = whole_entities(spans, words, joining)
             # the threshold last: a part of what is not sure enough is no entity either
             found = [span for span in fitted if span.start < span.end and span.score >= thresholds[span.label]]
             others = None

@@ -18,10 +18,10 @@ from spacy.util import minibatch
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
-from .decoding import ScoredSpan, decode, fit_to_words, given_path, given_spans, mark_words
+from .decoding import ScoredSpan, decode, given_path, given_spans, mark_words
 from .errors import ProKDError
 from .files import atomic_file
-from .habits import join_spans
+from .habits import whole_entities
 from .loading import load_pipeline
 from .openers import Opener, begin_behind, count_opening, find_openers
 from .progress import progress_bar
@@ -230,8 +230,7 @@ def _label_shard(
         known = given_path(np.concatenate(averages), marks, offsets, touching)
         for doc, p, spans in zip(plain, np.split(known, offsets[1:-1]), entities):
             words = [word.text for word in doc] if spans else []
-            joined = fit_to_words(join_spans(spans, words, joining), words)
-            set_soft_labels(doc, given_spans(p, joined, spans, pipe.labels))
+            set_soft_labels(doc, given_spans(p, whole_entities(spans, words, joining), spans, pipe.labels))
         if vectors:
             for doc, h in zip(plain, split_by_doc(outputs[0].vectors, outputs[0].lengths)):
                 set_vectors(doc, h)
