@@ -181,7 +181,7 @@ def given_path(probabilities: np.ndarray, path: np.ndarray, offsets: np.ndarray,
     its probability, and the other tags grow for it.
 
     probabilities (np.ndarray): [n_words, n_tags].
-    path (np.ndarray): A tag for each word. [n_words]
+    path (np.ndarray): For each word a tag, or whether it belongs to an entity. [n_words]
     offsets (np.ndarray): The first word of each text and, last, n_words. [n_texts + 1]
     touching (float): In (0, 1].
     RETURNS (np.ndarray): [n_words, n_tags].

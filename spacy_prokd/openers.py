@@ -95,15 +95,15 @@ def count_boilerplate(texts: Callable[[], Iterable[Doc]], openers: Collection[Op
     parts = {opener: {(word,) for word in opener if len(word) > 1} or {opener} for opener in openers}
     n_texts: Counter[Opener] = Counter()
     n_places: Counter[Opener] = Counter()
-    wanted = set().union(*parts.values())
+    wanted = {part: _join(part) for part in set().union(*parts.values())}
     for doc in texts() if wanted else ():
         n_texts.update(opener for opener in openers if count_opening(doc, [opener]))
         text = _join(_words(doc))
-        n_places.update({part: n for part in wanted if (n := text.count(_join(part)))})
+        n_places.update({part: n for part, joined in wanted.items() if (n := text.count(joined))})
     return {
         opener: n
         for opener, n in n_texts.items()
-        if all(n * _join(opener).count(_join(part)) >= _ONLY_THERE * n_places[part] for part in parts[opener])
+        if all(n * _join(opener).count(wanted[part]) >= _ONLY_THERE * n_places[part] for part in parts[opener])
     }
 
 
