@@ -42,7 +42,7 @@ def create_corpus(
     few_shot (Optional[Union[str, Path]]): A third one, with its annotation: labelled texts of the target, if there
         are any. They are repeated until they are a tenth of the examples.
     min_examples (int): Repeat a smaller corpus until an epoch has so many examples.
-    limit (int): Read at most so many Docs of each path; all if 0.
+    limit (int): Read at most so many Docs of `path` and of `unlabelled`; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from; in the order of the files if 0.
     RETURNS (Callable[[Language], Iterator[Example]]): The corpus.
     """
@@ -90,7 +90,7 @@ def read_corpus(
     few_shot (str | Path | None): A third one, with its annotation: labelled texts of the target, if there
         are any. They are repeated until they are a tenth of the examples.
     min_examples (int): Repeat a smaller corpus until an epoch has at least so many examples.
-    limit (int): Read at most so many Docs of each path; all if 0.
+    limit (int): Read at most so many Docs of `path` and of `unlabelled`; all if 0.
     shuffle (int): Size of a buffer that examples are drawn from, by Python's `random`; in the order of the files if 0.
     YIELDS (Example): The examples.
     RAISES (ProKDError): If a path is None or missing, a file is no DocBin, or there is nothing to read.
@@ -123,7 +123,7 @@ def _read_once(
         yield Example(copy_words(doc), doc)
     if labelled is not None:
         missing = max(0, fill_up_to - n_docs) if fill_up_to else None
-        yield from map(_with_gold, islice(_read_some(nlp, labelled, limit), missing))
+        yield from map(_with_gold, islice(_read_some(nlp, labelled, 0), missing))
     if unlabelled is not None:
         yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_some(nlp, unlabelled, limit))
 

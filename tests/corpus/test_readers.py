@@ -125,6 +125,11 @@ def test_limit_counts_each_path(nlp, save):
     assert words(read_corpus(nlp, *paths, limit=1)) == [["a"], ["c"]]
 
 
+def test_labelled_docs_fill_up_what_a_limit_leaves_out(nlp, save):
+    soft, other = save("a.spacy", "a", "b", annotated=False), save("b.spacy", "c", "d", "e")
+    assert words(read_corpus(nlp, soft, labelled=other, fill_up_to=3, limit=1)) == [["a"], ["c"], ["d"]]
+
+
 @pytest.mark.parametrize("shuffle", [1, 3, 8, 100])
 def test_a_buffer_shuffles_and_loses_nothing(nlp, save, shuffle):
     letters = [[letter] for letter in "abcdefgh"]
