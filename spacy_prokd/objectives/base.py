@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from ..architectures import TaggerOutput
+from ..errors import ProKDError
 from ..network.head import TagHead
 from .label_summary import LabelSummary
 
@@ -61,3 +62,18 @@ class Objective(Protocol):
 
     def losses(self, head: TagHead, output: TaggerOutput, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The losses of one batch."""
+
+
+def check_settings(*, above_zero: Mapping[str, float], shares: Mapping[str, float]) -> None:
+    """See that numbers of an objective are ones that its equations have a meaning for.
+
+    above_zero (Mapping[str, float]): Temperatures.
+    shares (Mapping[str, float]): From 0 to 1.
+    RAISES (ProKDError): If one is not.
+    """
+    for name, value in above_zero.items():
+        if not value > 0:
+            raise ProKDError(f"objective.{name} is {value}, but a temperature is above 0: see docs/method.md.")
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ProKDError(f"objective.{name} is {value}, but it is a share, from 0 to 1: see docs/method.md.")

@@ -36,7 +36,7 @@ from ..network.prototypes import (
     sharpen,
 )
 from ..network.pseudo_labels import LabelledTexts, PseudoLabels, hard_labels, join, margin_gate, trusted
-from .base import Batch, Pass, Progress
+from .base import Batch, Pass, Progress, check_settings
 from .label_summary import LabelSummary, summarize
 
 
@@ -88,7 +88,12 @@ def make_student(
         `spacy-prokd label --vectors`.
     source_weight (float): Of Eq. 1 on source text, where the training corpus has some (corpora.train.labelled); the
         paper's student reads target text alone.
+    RAISES (ProKDError): If a number is out of its range, or two settings do not go together.
     """
+    shares = {"beta": beta, "gamma": gamma, "confidence": confidence, "class_share": class_share}
+    if alpha is not None:
+        shares["alpha"] = alpha
+    check_settings(above_zero={"tau_proto": tau_proto}, shares=shares)
     if neighbours and relabel != "epoch":
         raise ProKDError(
             'objective.neighbours looks for each word\'s neighbours once an epoch: set objective.relabel = "epoch".'

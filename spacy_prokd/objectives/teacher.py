@@ -14,7 +14,7 @@ from ..errors import ProKDError
 from ..network.head import TagHead
 from ..network.losses import Reduction, class_alignment, consistency, cross_entropy
 from ..network.prototypes import ClassSums, class_sums, sharpen, straight_through
-from .base import Batch, Pass, Progress
+from .base import Batch, Pass, Progress, check_settings
 
 
 @spacy.registry.misc("spacy-prokd.Teacher.v1")
@@ -38,7 +38,9 @@ def make_teacher(
     positive_in_denominator (bool): Of Eq. 6, as in SimCLR; false as printed.
     gradient (str): "straight_through" the moving average, or through "gamma" as printed.
     consistency_weight (float): Of R-Drop, for which each batch is read twice; the paper has none.
+    RAISES (ProKDError): If a number is out of its range.
     """
+    check_settings(above_zero={"tau_align": tau_align}, shares={"gamma": gamma})
     return Teacher(
         alignment_weight, tau_align, gamma, sharpness, reduction, positive_in_denominator, gradient, consistency_weight
     )

@@ -9,7 +9,7 @@ from thinc.api import fix_random_seed
 
 from spacy_prokd.architectures import get_head
 from spacy_prokd.errors import ProKDError
-from spacy_prokd.objectives import make_teacher
+from spacy_prokd.objectives import make_student, make_teacher
 
 
 def test_objectives_resolve_from_a_config():
@@ -22,6 +22,24 @@ def test_objectives_resolve_from_a_config():
     assert not made["teacher"].needs_soft_labels
     assert made["student"].needs_soft_labels
     assert made["student"].sharpness == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("make", "setting", "value"),
+    [
+        (make_teacher, "tau_align", 0.0),
+        (make_teacher, "gamma", 1.5),
+        (make_student, "tau_proto", 0.0),
+        (make_student, "tau_proto", float("nan")),
+        (make_student, "alpha", -0.1),
+        (make_student, "beta", 1.1),
+        (make_student, "confidence", 90.0),
+        (make_student, "class_share", -1.0),
+    ],
+)
+def test_a_number_that_the_equations_have_no_meaning_for_is_an_error(make, setting, value):
+    with pytest.raises(ProKDError, match=rf"objective\.{setting} is {value}"):
+        make(**{setting: value})
 
 
 @pytest.mark.parametrize("objective", ["Teacher", "Student"])
