@@ -123,7 +123,7 @@ def _read_once(
         yield Example(copy_words(doc), doc)
     if labelled is not None:
         missing = max(0, fill_up_to - n_docs) if fill_up_to else None
-        yield from map(_with_gold, islice(_read_some(nlp, labelled, 0), missing))
+        yield from map(_with_gold, islice(_read_some(nlp, labelled), missing))
     if unlabelled is not None:
         yield from (Example(copy_words(doc), copy_words(doc)) for doc in _read_some(nlp, unlabelled, limit))
 
@@ -162,7 +162,7 @@ def _read_docs(nlp: Language, path: str | Path | None) -> Iterator[Doc]:
         yield from (doc for doc in read_docs(file, nlp.vocab) if len(doc))
 
 
-def _read_some(nlp: Language, path: str | Path | None, limit: int) -> Iterator[Doc]:
+def _read_some(nlp: Language, path: str | Path | None, limit: int = 0) -> Iterator[Doc]:
     is_empty = True
     for doc in islice(_read_docs(nlp, path), limit or None):
         is_empty = False
