@@ -22,7 +22,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from spacy_prokd.network.encoder import Precision, autocast, bottom_modules, replace_dropout, send
+from spacy_prokd.network.dropout import ByteDropout, replace_dropout
+from spacy_prokd.network.encoder import Precision, autocast, bottom_modules, send
 from spacy_prokd.network.pieces import SPACES
 
 CPU = torch.device("cpu")
@@ -132,7 +133,7 @@ class HandLoop:
         self.frozen = bottom_modules(self.model, settings.frozen_layers)
         for module in self.frozen:
             module.requires_grad_(False)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = ByteDropout(settings.dropout)
         self.head = nn.Linear(config.hidden_size, settings.n_tags).to(device)
         self.settings = settings
         self.trainable = [p for module in (self.model, self.head) for p in module.parameters() if p.requires_grad]

@@ -29,18 +29,18 @@ def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) 
     from measure_training import HandSide, PipeSide, make_examples
 
     from spacy_prokd.architectures import get_head
-    from spacy_prokd.network.encoder import ByteDropout
+    from spacy_prokd.network.dropout import ByteDropout
 
     overrides = {**FP32, "max_batch_pieces": 600, "frozen_layers": 1}
     examples, labels = make_examples(role, tiny_encoder, SAMPLE, lang, sentences=40, max_length=128)
     pipe = PipeSide(role, tiny_encoder, examples, labels, overrides)
     hand = HandSide(role, tiny_encoder, pipe, overrides)
-    get_head(pipe.pipe.model).dropout.p = hand.loop.dropout.p = 0.0
     ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
+    get_head(pipe.pipe.model).dropout.p = hand.loop.dropout.p = 0.0
     for transformer in (ours, hand.loop.model):
         for module in transformer.modules():
             if isinstance(module, ByteDropout):
-                module.dropped = 0
+                module.p = 0.0
     assert len(hand.steps) > 1
     assert all(len(step.micro_batches) > 1 for step in hand.steps)
     for _ in range(2):

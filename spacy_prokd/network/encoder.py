@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from .bert import MODEL_TYPES, Bert, Settings, is_plain_bert
+from .dropout import replace_dropout
 from .packed import PackedEncoder, can_pack
 from .pieces import Window, WordPieces, batches, first_pieces
 
@@ -211,38 +212,6 @@ def model_options(config: PretrainedConfig) -> dict[str, Any]:
     if config.model_type in MODEL_TYPES:
         options["add_pooling_layer"] = False
     return options
-
-
-class ByteDropout(nn.Module):
-    """Dropout whose mask is drawn as random bytes: on CPU about nine times as fast as torch's own.
-
-    p (float): Share of values to drop, rounded to 1/256.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p  # read by Hugging Face's modules, as of torch's own
-        self.dropped = round(p * 256)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Drop values in training and scale the others up; x as it is otherwise."""
-        if not self.training or not self.dropped:
-            return x
-        kept = 256 - self.dropped
-        if x.device.type != "cpu":
-            return nn.functional.dropout(x, self.dropped / 256)
-        seed = int(torch.randint(2**62, ()))  # so that torch.manual_seed governs the masks too
-        noise = np.random.Generator(np.random.SFC64(seed)).integers(0, 256, size=tuple(x.shape), dtype=np.uint8)
-        mask = torch.from_numpy(noise >= self.dropped).to(x.dtype).mul_(256 / kept)
-        return x * mask
-
-
-def replace_dropout(transformer: nn.Module) -> None:
-    """Give every dropout layer of a transformer the fast mask."""
-    for module in transformer.modules():
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout:
-                setattr(module, name, ByteDropout(child.p))
 
 
 def bottom_modules(transformer: nn.Module, frozen_layers: int) -> list[nn.Module]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .dropout import ByteDropout
 from .prototypes import PrototypeBank
 
 
@@ -20,7 +21,7 @@ class TagHead(nn.Module):
     def __init__(self, width: int, n_classes: int, dropout: float) -> None:
         super().__init__()
         self.config: dict[str, Any] = {"width": width, "n_classes": n_classes, "dropout": dropout}
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.classifier = nn.Linear(width, n_classes)
         nn.init.normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
