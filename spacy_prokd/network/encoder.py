@@ -147,7 +147,7 @@ class WordEncoder(nn.Module):
             yield from self._packed()(windows, self.max_batch_pieces)
             return
         with autocast(self.device, self.precision):  # one for all batches: each trained weight is cast once
-            for batch in batches(windows, self.max_batch_pieces, padded=True):
+            for batch in batches(windows, self.max_batch_pieces):
                 yield batch, self._encode_padded(batch)
 
     def _packed(self) -> PackedEncoder:

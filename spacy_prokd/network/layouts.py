@@ -1,14 +1,13 @@
-"""Two ways for windows of pieces to lie in one matrix and attend, each to itself.
+"""How windows of pieces lie in one matrix and attend, each to itself.
 
-With a gradient, windows stand one after the other, and those of similar length are padded for attention, which is
-plain matrix products. Without one, they share bins, in which torch's fused attention hides each from the others: no
-window is padded, but its gradient takes ten times as long on a CPU as that of plain products.
+Windows share bins, in which attention hides each from the others: next to nothing is padded, and products are few and
+large. Where no gradient is needed, attention is torch's fused one. On a CPU its gradient takes ten times as long as
+that of plain products; these compute the whole of a bin, and so have shorter ones.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -18,16 +17,70 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .pieces import Window, batches, first_pieces
+from .pieces import Window, first_pieces
 
-_BIN = 128  # pieces of a bin: longer ones make attention slow, shorter ones are not filled
-_SHORTEST = 0.7  # of the longest window of a group: less padding makes more groups
-_LARGEST = 1024  # pieces of a group of several windows, padding included: what fits a cache
-_ROW_STEPS, _LENGTH_STEPS, _WINDOW_STEPS = 16, 4, 1  # see `round_up`
+FUSED_BIN = 128  # pieces of the shortest bin: longer ones make attention slow, shorter ones are not filled
+PLAIN_BIN = 64  # likewise; torch's softmax of bf16 is fast on multiples of 32 alone
+_ROW_STEPS, _LENGTH_STEPS = 16, 4  # see `round_up`
 
 
-class Layout(ABC):
-    """Where the pieces of some windows lie in a matrix.
+class Bin(NamedTuple):
+    """Windows that lie together.
+
+    length (int): Pieces that there is room for.
+    windows (list[Window]): Longest first.
+    """
+
+    length: int
+    windows: list[Window]
+
+    @property
+    def n_pieces(self) -> int:
+        """How many there are."""
+        return sum(len(window.ids) for window in self.windows)
+
+
+class Bins:
+    """Bins of one length, one after the other.
+
+    bins (Sequence[Bin]): At least one.
+    length (int): Rows of each, at least the pieces of the fullest.
+
+    is_piece (np.ndarray): bool [n_rows], the rows that are not empty.
+    ids (np.ndarray): int64 [n_rows], see `Layout`.
+    positions (np.ndarray): int64 [n_rows], see `Layout`.
+    """
+
+    def __init__(self, bins: Sequence[Bin], length: int) -> None:
+        self._length = length
+        windows = [window for each in bins for window in each.windows]
+        is_piece = np.arange(length) < np.array([each.n_pieces for each in bins])[:, None]
+        ids, positions = np.zeros((2, *is_piece.shape), dtype=np.int64)
+        ids[is_piece] = np.concatenate([window.ids for window in windows])
+        positions[is_piece] = np.concatenate([np.arange(len(window.ids)) for window in windows])
+        self.is_piece, self.ids, self.positions = is_piece.reshape(-1), ids.reshape(-1), positions.reshape(-1)
+        number = np.cumsum(positions == 0, axis=1, dtype=np.int16)  # of its window; a row without a piece is alone
+        self._hidden = torch.from_numpy(number[:, :, None] != number[:, None])[:, None]
+        self._mask: Tensor | None = None  # made once for all layers, in their precision
+
+    def attend(self, query_key_value: Tensor, n_heads: int) -> Tensor:
+        """See `Layout.attend`."""
+        heads = query_key_value.view(-1, self._length, 3, n_heads, query_key_value.shape[1] // (3 * n_heads))
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        if self._mask is None:
+            self._mask = torch.zeros(self._hidden.shape, dtype=query.dtype).masked_fill_(self._hidden, -torch.inf)
+        if query.requires_grad:
+            mixed = torch.softmax(query @ key.transpose(-1, -2) + self._mask, dim=-1) @ value
+        else:
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask, scale=1.0)
+        return mixed.transpose(1, 2).reshape(len(query_key_value), -1)
+
+
+class Layout:
+    """Where the pieces of a micro-batch lie in a matrix: in bins; behind them, empty rows up to a number that recurs.
+
+    bins (Sequence[Bin]): Longest first.
+    gradient (bool): Whether there will be one.
 
     windows (Sequence[Window]): In the order of their words in `read`.
     ids (Tensor): int64 [n_rows], the piece of each row, any one where there is none.
@@ -35,117 +88,33 @@ class Layout(ABC):
     read (Tensor): int64 [n_words], the row of each word's first piece.
     """
 
-    windows: Sequence[Window]
-    ids: Tensor
-    positions: Tensor
-    read: Tensor
+    def __init__(self, bins: Sequence[Bin], *, gradient: bool) -> None:
+        self._groups = []
+        for length, alike in groupby(bins, key=lambda each: each.length):
+            group = list(alike)
+            fullest = round_up(max(each.n_pieces for each in group), _LENGTH_STEPS)
+            self._groups.append(Bins(group, length if gradient else min(length, fullest)))
+        self._sizes = [len(group.ids) for group in self._groups]
+        n_rows = sum(self._sizes)
+        self._n_empty = round_up(n_rows, _ROW_STEPS) - n_rows
+        self.windows = [window for each in bins for window in each.windows]
+        self.ids = self._rows([group.ids for group in self._groups])
+        self.positions = self._rows([group.positions for group in self._groups])
+        is_piece = np.concatenate([group.is_piece for group in self._groups])
+        self.read = torch.from_numpy(np.flatnonzero(is_piece))[first_pieces(self.windows)]
 
-    @abstractmethod
+    def _rows(self, parts: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.pad(np.concatenate(parts), (0, self._n_empty)))
+
     def attend(self, query_key_value: Tensor, n_heads: int) -> Tensor:
         """Let the pieces of each window attend to one another: [n_rows, 3 * width] to [n_rows, width].
 
         Queries are scaled; where a row has no piece, what comes out is any number.
         """
-
-
-class Group(NamedTuple):
-    """Windows of similar length, padded for attention alone, and with windows that are none, to a shape that recurs.
-
-    start (int): Where their pieces begin among all.
-    end (int): Where they end.
-    n_windows (int): How many windows, those that are none included.
-    length (int): At least that of the longest.
-    pieces (Tensor | None): int64 [n_windows * length], the piece at each place, any one at padding; None if nothing
-        is padded.
-    places (Tensor | None): int64 [end - start], the place of each piece.
-    mask (Tensor | None): float32 [n_windows, 1, 1, length], -inf at padding of a window, 0 in one that is none.
-    """
-
-    start: int
-    end: int
-    n_windows: int
-    length: int
-    pieces: Tensor | None
-    places: Tensor | None
-    mask: Tensor | None
-
-
-class Groups(Layout):
-    """Windows one after the other, attention by groups of similar length: for training.
-
-    windows (Sequence[Window]): Longest first.
-    """
-
-    def __init__(self, windows: Sequence[Window]) -> None:
-        self.windows = windows
-        ids = np.concatenate([window.ids for window in windows])
-        positions = np.concatenate([np.arange(len(window.ids)) for window in windows])
-        self.n_rows = round_up(len(ids), _ROW_STEPS)
-        self.ids, self.positions = (
-            torch.from_numpy(np.pad(each, (0, self.n_rows - len(ids)))) for each in (ids, positions)
-        )
-        self.read = first_pieces(windows)
-        self._groups = group_windows([len(window.ids) for window in windows])
-
-    def attend(self, query_key_value: Tensor, n_heads: int) -> Tensor:
-        """See `Layout`."""
-        sizes = [group.end - group.start for group in self._groups]
         # split, for a slice's gradient is as long as all rows together
-        *parts, _ = query_key_value.split([*sizes, self.n_rows - sum(sizes)])
-        attended = []
-        for group, rows in zip(self._groups, parts):
-            if group.pieces is not None:
-                rows = _Pad.apply(rows, group.pieces, group.places)
-            heads = rows.view(group.n_windows, group.length, 3, n_heads, -1)
-            query, key, value = heads.permute(2, 0, 3, 1, 4).contiguous()
-            scores = query @ key.transpose(-1, -2)
-            # in float32: softmax of bf16 is several times slower on CPU
-            scores = scores.float() if group.mask is None else scores + group.mask
-            mixed = (torch.softmax(scores, dim=-1).to(rows.dtype) @ value).transpose(1, 2).reshape(len(rows), -1)
-            attended.append(mixed if group.places is None else Gather.apply(mixed, group.places))
-        return fill(torch.cat(attended))
-
-
-class Bins(Layout):
-    """Windows in bins of one length, in each bin one after the other, by fused attention: for inference.
-
-    bins (Sequence[Sequence[Window]]): The windows of each, longest bin first.
-    """
-
-    def __init__(self, bins: Sequence[Sequence[Window]]) -> None:
-        self.windows = [window for each in bins for window in each]
-        self._length = round_up(_size(bins[0]), _LENGTH_STEPS)
-        is_piece = np.arange(self._length) < np.array([_size(each) for each in bins])[:, None]
-        ids, positions = np.zeros((2, *is_piece.shape), dtype=np.int64)
-        ids[is_piece] = np.concatenate([window.ids for window in self.windows])
-        positions[is_piece] = np.concatenate([np.arange(len(window.ids)) for window in self.windows])
-        self.ids, self.positions = torch.from_numpy(ids.reshape(-1)), torch.from_numpy(positions.reshape(-1))
-        self.read = torch.from_numpy(np.flatnonzero(is_piece))[first_pieces(self.windows)]
-        number = np.cumsum(positions == 0, axis=1, dtype=np.int16)  # of its window; a row without a piece is alone
-        self._hidden = torch.from_numpy(number[:, :, None] != number[:, None])[:, None]
-        self._mask: Tensor | None = None  # made once for all layers, in their precision
-
-    def attend(self, query_key_value: Tensor, n_heads: int) -> Tensor:
-        """See `Layout`."""
-        heads = query_key_value.view(-1, self._length, 3, n_heads, query_key_value.shape[1] // (3 * n_heads))
-        query, key, value = heads.permute(2, 0, 3, 1, 4)
-        if self._mask is None:
-            self._mask = torch.zeros(self._hidden.shape, dtype=query.dtype).masked_fill_(self._hidden, -torch.inf)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask, scale=1.0)
-        return mixed.transpose(1, 2).reshape(len(query_key_value), -1)
-
-
-class _Pad(torch.autograd.Function):
-    """Rows at their places in a longer matrix; what is at padding is masked, so that no gradient comes from there."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, pieces: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        return rows.index_select(0, pieces)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient.index_select(0, *ctx.saved_tensors), None, None
+        *parts, _ = query_key_value.split([*self._sizes, self._n_empty])
+        attended = [group.attend(rows, n_heads) for group, rows in zip(self._groups, parts)]
+        return fill(torch.cat(attended) if len(attended) > 1 else attended[0])
 
 
 class Gather(torch.autograd.Function):
@@ -165,6 +134,53 @@ class Gather(torch.autograd.Function):
         return gradient.new_zeros(ctx.length, gradient.shape[1]).index_copy_(0, places, gradient), None
 
 
+def make_layouts(windows: Sequence[Window], max_pieces: int, *, gradient: bool) -> Iterator[Layout]:
+    """Lay windows out in micro-batches.
+
+    windows (Sequence[Window]): In any order.
+    max_pieces (int): The most pieces of a micro-batch, room that is left in bins included; one bin may exceed it.
+    gradient (bool): Whether there will be one.
+    YIELDS (Layout): Longest windows first, so that what is too large fails at once and not at the end.
+    """
+    for bins in micro_batches(fill_bins(windows, PLAIN_BIN if gradient else FUSED_BIN), max_pieces):
+        yield Layout(bins, gradient=gradient)
+
+
+def fill_bins(windows: Sequence[Window], shortest: int) -> list[Bin]:
+    """Put windows into few bins: each, longest first, into the first that has room for it (first-fit decreasing).
+
+    RETURNS (list[Bin]): Longest first; of `shortest` pieces, or twice, four times ... as many where a window needs it.
+    """
+    bins: list[Bin] = []
+    room = np.zeros(len(windows), dtype=np.int64)
+    for window in sorted(windows, key=lambda window: -len(window.ids)):
+        size = len(window.ids)
+        i = int((room >= size).argmax())
+        if room[i] < size:
+            i = len(bins)
+            bins.append(Bin(shortest * 2 ** max(0, math.ceil(math.log2(size / shortest))), []))
+            room[i] = bins[i].length
+        bins[i].windows.append(window)
+        room[i] -= size
+    return bins
+
+
+def micro_batches(bins: Sequence[Bin], max_pieces: int) -> Iterator[Sequence[Bin]]:
+    """Split bins into few batches of about equal size: a small rest is slow to compute, and its size does not recur.
+
+    max_pieces (int): Of a batch, which one bin may exceed.
+    """
+    ends = np.cumsum([0, *(each.length for each in bins)])
+    share = ends[-1] / max(1, math.ceil(ends[-1] / max_pieces))
+    start = n_batches = 0
+    for i in range(1, len(bins)):
+        if ends[i + 1] - ends[start] > max_pieces or ends[i] >= (n_batches + 1) * share:
+            yield bins[start:i]
+            start, n_batches = i, n_batches + 1
+    if bins:
+        yield bins[start:]
+
+
 def round_up(n: int, steps: int) -> int:
     """The next of few sizes, `steps` of them from each power of two to the next.
 
@@ -177,71 +193,5 @@ def round_up(n: int, steps: int) -> int:
 
 def fill(rows: Tensor) -> Tensor:
     """Add rows of zeros up to a size that recurs."""
-    return functional.pad(rows, (0, 0, 0, round_up(len(rows), _ROW_STEPS) - len(rows)))
-
-
-def group_layouts(windows: Sequence[Window], max_pieces: int) -> Iterator[Layout]:
-    """Micro-batches of at most so many pieces, for training."""
-    return map(Groups, batches(windows, max_pieces, padded=False))
-
-
-def bin_layouts(windows: Sequence[Window], max_pieces: int) -> Iterator[Layout]:
-    """Micro-batches of at most so many pieces and of about as many bins, for inference; one bin may exceed them."""
-    longest_first = sorted(fill_bins(windows), key=_size, reverse=True)
-    for length, group in groupby(longest_first, key=lambda bin: round_up(max(_BIN, _size(bin)), _LENGTH_STEPS)):
-        bins = list(group)
-        n_batches = math.ceil(len(bins) / max(1, max_pieces // length))
-        for i in range(n_batches):
-            yield Bins(bins[len(bins) * i // n_batches : len(bins) * (i + 1) // n_batches])
-
-
-def fill_bins(windows: Sequence[Window]) -> list[list[Window]]:
-    """Put windows into few bins: each, longest first, into the first that has room for it (first-fit decreasing).
-
-    RETURNS (list[list[Window]]): Bins of at most `_BIN` pieces, or of one longer window.
-    """
-    longest_first = sorted(windows, key=lambda window: -len(window.ids))
-    bins: list[list[Window]] = [[] for _ in windows]  # those that stay empty are left out
-    room = np.array([max(_BIN, len(window.ids)) for window in longest_first])
-    for window in longest_first:
-        first = int((room >= len(window.ids)).argmax())
-        bins[first].append(window)
-        room[first] -= len(window.ids)
-    return [each for each in bins if each]
-
-
-def group_windows(lengths: Sequence[int]) -> list[Group]:
-    """Group windows for attention.
-
-    lengths (Sequence[int]): Pieces of each window, longest first.
-    RETURNS (list[Group]): In the order of the windows.
-    """
-    groups = []
-    first = start = 0
-    for i in range(1, len(lengths) + 1):
-        n_windows, length = round_up(i + 1 - first, _WINDOW_STEPS), round_up(lengths[first], _LENGTH_STEPS)
-        if i < len(lengths) and n_windows * length <= _LARGEST and lengths[i] >= _SHORTEST * lengths[first]:
-            continue
-        group = _group(start, np.array(lengths[first:i]))
-        groups.append(group)
-        first, start = i, group.end
-    return groups
-
-
-def _group(start: int, lengths: np.ndarray) -> Group:
-    n_windows, length = round_up(len(lengths), _WINDOW_STEPS), round_up(int(lengths[0]), _LENGTH_STEPS)
-    end = start + int(lengths.sum())
-    is_piece = np.zeros((n_windows, length), dtype=bool)
-    is_piece[: len(lengths)] = np.arange(length) < lengths[:, None]
-    if is_piece.all():
-        return Group(start, end, n_windows, length, None, None, None)
-    pieces = torch.from_numpy(np.maximum(np.cumsum(is_piece) - 1, 0))
-    places = torch.from_numpy(np.flatnonzero(is_piece))
-    hidden = ~is_piece
-    hidden[len(lengths) :] = False  # of windows that are none: softmax needs a number
-    mask = torch.from_numpy(np.where(hidden, -np.inf, 0.0).astype(np.float32))[:, None, None]
-    return Group(start, end, n_windows, length, pieces, places, mask)
-
-
-def _size(bin: Sequence[Window]) -> int:
-    return sum(len(window.ids) for window in bin)
+    n_more = round_up(len(rows), _ROW_STEPS) - len(rows)
+    return functional.pad(rows, (0, 0, 0, n_more)) if n_more else rows

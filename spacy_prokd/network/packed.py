@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .bert import first_position, is_plain_bert
-from .layouts import Gather, Layout, bin_layouts, fill, group_layouts
+from .layouts import Gather, Layout, fill, make_layouts
 from .linear import Linear, prepack
 from .pieces import Window
 
@@ -56,7 +56,7 @@ class PackedEncoder:
         """
         gradient = any(map(_gets_gradient, [self.embeddings, *self.layers]))
         products = self._products()  # made once for all micro-batches
-        for layout in (group_layouts if gradient else bin_layouts)(windows, max_pieces):
+        for layout in make_layouts(windows, max_pieces, gradient=gradient):
             yield layout.windows, self._encode(layout, products)
 
     def _encode(self, layout: Layout, products: Sequence[_Products]) -> Tensor:
@@ -118,8 +118,8 @@ def _cast_products(layer: nn.Module, dtype: torch.dtype) -> _Products:
     query, key, value = attention.query, attention.key, attention.value
     dense = (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
     output, up, down = (Linear(module.weight.to(dtype), module.bias.to(dtype)) for module in dense)
-    together = Linear(
-        torch.cat([query.weight * scale, key.weight, value.weight]).to(dtype),
-        torch.cat([query.bias * scale, key.bias, value.bias]).to(dtype),
+    together = Linear(  # cast before they are joined: half as much to copy
+        torch.cat([(query.weight * scale).to(dtype), key.weight.to(dtype), value.weight.to(dtype)]),
+        torch.cat([(query.bias * scale).to(dtype), key.bias.to(dtype), value.bias.to(dtype)]),
     )
     return _Products(together, output, up, down)

@@ -8,7 +8,6 @@ left out: such a space would be the word's first piece, whose vector is the word
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
@@ -143,27 +142,18 @@ def spread(edges: Sequence[int], start: int, stop: int, room: int) -> Iterator[t
         start, keep_start = following, keep_end
 
 
-def batches(windows: Sequence[Window], max_pieces: int, *, padded: bool) -> Iterator[list[Window]]:
-    """Group windows of similar length.
+def batches(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
+    """Group windows of similar length, to be padded to the longest of a batch.
 
     windows (Sequence[Window]): In any order.
-    max_pieces (int): The most pieces of a batch (one window may exceed it).
-    padded (bool): Whether padding to the longest window counts. If not, batches are about equally large: a small rest
-        is slow to compute, and has a size that does not recur.
+    max_pieces (int): The most pieces of a batch, padding included (one window may exceed it).
     YIELDS (list[Window]): Longest first, so that a too large batch fails at once and not at the end.
     """
-    longest_first = sorted(windows, key=lambda w: -len(w.ids))
-    limit: float = max_pieces
-    if windows and not padded:
-        total = sum(len(window.ids) for window in windows)
-        limit = min(max_pieces, total / math.ceil(total / max_pieces) + len(longest_first[0].ids))
     batch: list[Window] = []
-    pieces = 0
-    for window in longest_first:
-        pieces += len(batch[0].ids) if padded and batch else len(window.ids)
-        if batch and pieces > limit:
+    for window in sorted(windows, key=lambda w: -len(w.ids)):
+        if batch and len(batch[0].ids) * (len(batch) + 1) > max_pieces:
             yield batch
-            batch, pieces = [], len(window.ids)
+            batch = []
         batch.append(window)
     if batch:
         yield batch

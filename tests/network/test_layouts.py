@@ -1,13 +1,24 @@
-"""How windows lie in a matrix: in groups for training, in bins for inference."""
+"""How windows lie in a matrix, in bins, and attend each to itself."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spacy_prokd.network.layouts import Bins, Groups, bin_layouts, fill_bins, group_windows, round_up
+from spacy_prokd.network.layouts import (
+    FUSED_BIN,
+    PLAIN_BIN,
+    Bin,
+    Layout,
+    fill_bins,
+    make_layouts,
+    micro_batches,
+    round_up,
+)
 from spacy_prokd.network.pieces import Window
 
 WIDTH, HEADS = 8, 2
@@ -19,8 +30,8 @@ def window(length: int, first_word: int = 0) -> Window:
     return Window(list(range(1, length + 1)), first, first_word + np.arange(len(first)))
 
 
-def sizes(bins: list[list[Window]]) -> list[list[int]]:
-    return [[len(each.ids) for each in one] for one in bins]
+def sizes(bins: list[Bin]) -> list[list[int]]:
+    return [[len(each.ids) for each in one.windows] for one in bins]
 
 
 def attend_alone(rows: torch.Tensor) -> torch.Tensor:
@@ -29,20 +40,20 @@ def attend_alone(rows: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.softmax(q @ k.T, dim=-1) @ v for q, k, v in zip(query, key, value)], dim=1)
 
 
-def lay_out(kind: str, windows: list[Window]) -> Groups | Bins:
-    return Groups(windows) if kind == "groups" else Bins(fill_bins(windows))
+def lay_out(windows: list[Window], *, gradient: bool) -> Layout:
+    (layout,) = make_layouts(windows, 4096, gradient=gradient)
+    return layout
 
 
-@pytest.mark.parametrize("kind", ["groups", "bins"])
-def test_each_window_attends_to_itself_alone(kind):
-    layout = lay_out(kind, [window(length) for length in (100, 60, 50, 30, 9, 9, 8, 1)])
+@pytest.mark.parametrize("gradient", [True, False])
+def test_each_window_attends_to_itself_alone(gradient):
+    layout = lay_out([window(length) for length in (100, 60, 50, 30, 9, 9, 8, 1)], gradient=gradient)
     torch.manual_seed(0)
-    starts = torch.where(layout.positions == 0)[0].tolist()
-    rows = torch.randn(len(layout.ids), 3 * WIDTH)
+    rows = torch.randn(len(layout.ids), 3 * WIDTH, requires_grad=gradient)
     found = layout.attend(rows, HEADS)
     assert found.shape == (len(rows), WIDTH)
     seen = 0
-    for start in starts:
+    for start in torch.where(layout.positions == 0)[0].tolist():
         length = next((n for n in range(len(rows) - start) if layout.ids[start + n] != n + 1), len(rows) - start)
         if length:  # 0 where no window is
             assert_close(found[start : start + length], attend_alone(rows[start : start + length]))
@@ -50,9 +61,23 @@ def test_each_window_attends_to_itself_alone(kind):
     assert seen == 8
 
 
-@pytest.mark.parametrize("kind", ["groups", "bins"])
-def test_each_word_is_read_where_its_first_piece_is(kind):
-    layout = lay_out(kind, [window(n, first_word=100 * n) for n in (120, 70, 40, 9)])
+def test_the_gradient_of_attention_is_that_of_each_window_alone():
+    layout = lay_out([window(length) for length in (70, 40, 20, 12, 3)], gradient=True)
+    torch.manual_seed(0)
+    rows = torch.randn(len(layout.ids), 3 * WIDTH, dtype=torch.float64, requires_grad=True)
+    starts = [i for i in torch.where(layout.positions == 0)[0].tolist() if layout.ids[i] == 1]
+    places = [slice(start, start + len(each.ids)) for start, each in zip(starts, layout.windows)]
+    weights = torch.randn(len(rows), WIDTH, dtype=torch.float64)
+    found = layout.attend(rows, HEADS)
+    sum((found[place] * weights[place]).sum() for place in places).backward()
+    gradient, rows.grad = rows.grad, None
+    sum((attend_alone(rows[place]) * weights[place]).sum() for place in places).backward()
+    assert_close(gradient, rows.grad)  # none where no window is
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+def test_each_word_is_read_where_its_first_piece_is(gradient):
+    layout = lay_out([window(n, first_word=100 * n) for n in (120, 70, 40, 9)], gradient=gradient)
     ids, positions = layout.ids[layout.read], layout.positions[layout.read]
     first = np.concatenate([each.first for each in layout.windows])
     assert positions.tolist() == first.tolist() and ids.tolist() == (first + 1).tolist()
@@ -61,77 +86,62 @@ def test_each_word_is_read_where_its_first_piece_is(kind):
 
 
 def test_bins_are_filled_first_fit_decreasing():
-    bins = fill_bins([window(n) for n in (20, 100, 70, 60, 28, 8, 128)])
+    bins = fill_bins([window(n) for n in (20, 100, 70, 60, 28, 8, 128)], 128)
     assert sizes(bins) == [[128], [100, 28], [70, 20, 8], [60]]
-    assert fill_bins([]) == []
+    assert {each.length for each in bins} == {128}
+    assert fill_bins([], 128) == []
 
 
-def test_a_window_longer_than_a_bin_has_one_of_its_own():
-    assert sizes(fill_bins([window(n) for n in (300, 128, 5)])) == [[300], [128], [5]]
+def test_a_bin_is_as_long_as_its_longest_window_needs():
+    bins = fill_bins([window(n) for n in (33, 300, 32, 5, 100, 31, 31)], 32)
+    assert sizes(bins) == [[300, 100, 33, 32, 31, 5], [31]]
+    assert [each.length for each in bins] == [512, 32]
+    bins = fill_bins([window(n) for n in (90, 64, 40, 33, 20)], 32)
+    assert sizes(bins) == [[90, 33], [64], [40, 20]]
+    assert [each.length for each in bins] == [128, 64, 64]
 
 
-def test_bins_of_many_texts_are_full():
+@pytest.mark.parametrize("shortest", [FUSED_BIN, PLAIN_BIN])
+def test_bins_of_many_texts_are_full(shortest):
     lengths = np.random.default_rng(0).integers(3, 100, size=250)
-    bins = fill_bins([window(int(n)) for n in lengths])
-    assert lengths.sum() / (128 * len(bins)) > 0.98
+    bins = fill_bins([window(int(n)) for n in lengths], shortest)
+    assert lengths.sum() / sum(each.length for each in bins) > 0.95
 
 
-def test_micro_batches_of_bins_are_about_equal_and_mix_no_lengths():
-    layouts = list(bin_layouts([window(n) for n in (300, *[128] * 20, 40)], max_pieces=1024))
-    assert [len(layout.ids) for layout in layouts] == [320, 7 * 128, 7 * 128, 7 * 128]
-    assert [len(layout.windows) for layout in layouts] == [1, 7, 7, 7]
-    assert [len(layout.ids) for layout in bin_layouts([window(30)], max_pieces=1024)] == [32]
-    assert list(bin_layouts([], max_pieces=1024)) == []
+@given(lengths=st.lists(st.integers(1, 70), max_size=40), most=st.integers(20, 300), gradient=st.booleans())
+def test_micro_batches_hold_every_window_once_and_keep_to_their_size(lengths, most, gradient):
+    windows = [Window(list(range(n)), np.zeros(1, dtype=int), np.array([i])) for i, n in enumerate(lengths)]
+    layouts = list(make_layouts(windows, most, gradient=gradient))
+    assert sorted(int(each.words[0]) for layout in layouts for each in layout.windows) == list(range(len(lengths)))
+    bins = fill_bins(windows, PLAIN_BIN if gradient else FUSED_BIN)
+    batches = list(micro_batches(bins, most))
+    assert [each for batch in batches for each in batch] == bins
+    assert all(sum(each.length for each in batch) <= most or len(batch) == 1 for batch in batches)
 
 
-def test_the_rows_of_bins_recur():
+def test_micro_batches_are_about_equal():
+    bins = [Bin(length, []) for length in (512, *[128] * 20, 64)]
+    assert [len(batch) for batch in micro_batches(bins, 1024)] == [4, 6, 6, 6]
+    assert [len(batch) for batch in micro_batches(bins, 1152)] == [6, 8, 8]
+    assert [len(batch) for batch in micro_batches(bins[1:18], 1024)] == [6, 6, 5]
+    assert list(micro_batches([], 1024)) == []
+
+
+def test_a_text_by_itself_has_a_bin_no_longer_than_it_needs():
+    (layout,) = make_layouts([window(30)], 1024, gradient=False)
+    assert len(layout.ids) == 32  # no longer than the text needs
+    assert list(make_layouts([], 1024, gradient=False)) == []
+
+
+@pytest.mark.parametrize(("gradient", "n_texts", "most"), [(False, 250, 10), (True, 32, 40)])
+def test_numbers_of_rows_recur(gradient, n_texts, most):
     """Memory grows with each new size: of all the texts there are, few may remain."""
     found = set()
     for seed in range(60):
-        lengths = np.random.default_rng(seed).integers(3, 129, size=250)
-        found |= {len(layout.ids) for layout in bin_layouts([window(int(n)) for n in lengths], 2048)}
-    assert len(found) < 10
-
-
-def test_windows_of_similar_length_are_grouped():
-    groups = group_windows([10, 10, 9, 8, 6, 6, 2])
-    assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 37, 4, 10),
-        (37, 49, 2, 6),
-        (49, 51, 1, 2),
-    ]
-    assert groups[0].places.tolist() == [*range(29), *range(30, 38)]
-    assert groups[0].pieces[groups[0].places].tolist() == list(range(37))
-    assert groups[0].mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 0, 1, 2]
-    assert all(group.pieces is None and group.places is None and group.mask is None for group in groups[1:])
-
-
-def test_groups_stay_small():
-    groups = group_windows([2000] + [128] * 20)
-    assert [(group.start, group.end, group.n_windows, group.length) for group in groups] == [
-        (0, 2000, 1, 2048),
-        (2000, 3024, 8, 128),
-        (3024, 4048, 8, 128),
-        (4048, 4560, 4, 128),
-    ]
-
-
-def test_the_shapes_of_groups_recur():
-    """Memory grows with each new shape: of all the lengths and numbers of windows there are, few may remain."""
-    lengths = [sorted(np.random.default_rng(i).integers(3, 129, size=40).tolist(), reverse=True) for i in range(50)]
-    groups = [group for each in lengths for group in group_windows(each)]
-    assert len({group.end - group.start for group in groups}) > 200
-    assert len({(group.n_windows, group.length) for group in groups}) < 100
-    padding = sum(group.n_windows * group.length for group in groups) / sum(map(sum, lengths))
-    assert padding < 1.35
-
-
-def test_a_group_is_filled_up_with_windows_that_are_none():
-    (group,) = group_windows([7, 6, 6, 6, 6])
-    assert (group.n_windows, group.length) == (8, 7)
-    assert group.pieces.shape == (56,) and group.pieces.max() == 30
-    assert group.places.tolist() == [*range(7), *(7 * i + j for i in range(1, 5) for j in range(6))]
-    assert group.mask[:, 0, 0].isinf().sum(dim=1).tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
+        lengths = np.random.default_rng(seed).integers(3, 129, size=n_texts)
+        layouts = make_layouts([window(int(n)) for n in lengths], 2048, gradient=gradient)
+        found |= {len(layout.ids) for layout in layouts}
+    assert len(found) < most
 
 
 @pytest.mark.parametrize(

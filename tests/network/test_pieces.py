@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -220,23 +219,16 @@ def test_special_pieces_are_those_of_the_tokenizer(tiny_tokenizer):
     assert WordPieces(bare, UNK, 32).room == 32
 
 
-@given(lengths=st.lists(st.integers(1, 30), max_size=40), most=st.integers(20, 200), padded=st.booleans())
-def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most, padded):
+@given(lengths=st.lists(st.integers(1, 30), max_size=40), most=st.integers(20, 200))
+def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most):
     windows = [Window([0] * n, np.zeros(0), np.array([i])) for i, n in enumerate(lengths)]
-    made = list(batches(windows, most, padded=padded))
+    made = list(batches(windows, most))
     assert sorted(int(window.words[0]) for batch in made for window in batch) == list(range(len(lengths)))
     for batch in made:
         pieces = [len(window.ids) for window in batch]
-        assert (max(pieces) * len(batch) if padded else sum(pieces)) <= most or len(batch) == 1
-        assert len(batch[0].ids) == max(len(window.ids) for window in batch)  # the encoder pads to the first
-    fewest = math.ceil(sum(lengths) / most)
-    even = fewest and sum(lengths) / fewest
-    if not padded and even + max(lengths, default=0) <= most:  # as few as can be, and all but the last of even size
-        assert len(made) == fewest
-        assert all(sum(len(window.ids) for window in batch) >= even for batch in made[:-1])
-    else:  # none could have been larger
-        for batch, following in pairwise(made):
-            pieces = [*(len(window.ids) for window in batch), len(following[0].ids)]
-            assert (max(pieces) * len(pieces) if padded else sum(pieces)) > most
+        assert max(pieces) * len(batch) <= most or len(batch) == 1
+        assert len(batch[0].ids) == max(pieces)  # the encoder pads to the first
+    for batch in made[:-1]:  # none could have been larger
+        assert len(batch[0].ids) * (len(batch) + 1) > most
     longest = [len(batch[0].ids) for batch in made]
     assert longest == sorted(longest, reverse=True)
