@@ -67,6 +67,7 @@ def TransformerEncoder(
     frozen_layers: int = 3,
     max_length: int = 128,
     max_batch_pieces: int = 2048,
+    masked_words: float = 0.0,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
 ) -> Model[list[Doc], list[Floats2d]]:
     """A Hugging Face encoder as spaCy's tok2vec: the last layer at each word's first piece.
@@ -77,13 +78,19 @@ def TransformerEncoder(
     frozen_layers (int): Embeddings and this many bottom layers are not trained; -1 trains everything.
     max_length (int): Pieces in a window; longer docs are read in overlapping windows.
     max_batch_pieces (int): Pieces in a micro-batch, padding included where there is any.
+    masked_words (float): The share of words that are hidden in training, so that others have to tell what they are
+        (masked consistency, MIC: Hoyer et al., 2023).
     precision (str): Of matrix products: auto, fp32, bf16 or fp16; auto is bf16 where the device has it.
     RETURNS (Model): Takes docs, gives one array [n_words, width] a doc.
+    RAISES (ProKDError): If masked_words is no share.
     """
+    if not 0 <= masked_words < 1:
+        raise ProKDError(f"masked_words = {masked_words}, but it is a share of the words, from 0 to below 1.")
     settings = {
         "frozen_layers": frozen_layers,
         "max_length": max_length,
         "max_batch_pieces": max_batch_pieces,
+        "masked_words": masked_words,
         "precision": precision,
     }
 

@@ -50,7 +50,7 @@ def read_encoder(name: str, **settings: object):
     """Read an encoder and its tokenizer.
 
     name (str): A local folder or a hub name.
-    settings: Of `WordEncoder`: frozen_layers, max_length, max_batch_pieces, precision.
+    settings: Of `WordEncoder`: frozen_layers, max_length, max_batch_pieces, masked_words, precision.
     RETURNS (WordEncoder): On the CPU.
     RAISES (ProKDError): If it is not there, has no fast tokenizer, or has no safetensors.
     """

@@ -18,6 +18,7 @@ from torch.testing import assert_close
 from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
 
 from spacy_prokd import bundled_encoder
+from spacy_prokd.architectures import TransformerEncoder
 from spacy_prokd.encoder_loading import describe, fetch_encoder, load_encoder, read_encoder
 from spacy_prokd.errors import ProKDError
 
@@ -244,3 +245,9 @@ def test_fetching_replaces_an_encoder_and_no_other_folder(tiny_encoder, tmp_path
 def test_fetching_the_bundled_encoder_reads_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(bundled_encoder, "build_bundled_encoder", lambda output: output / "bundled")
     assert fetch_encoder("multilingual-e5-small", tmp_path) == tmp_path / "bundled"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 15])
+def test_masked_words_are_a_share(share):
+    with pytest.raises(ProKDError, match=f"masked_words = {share}, but it is a share"):
+        TransformerEncoder(masked_words=share)

@@ -34,6 +34,7 @@ class WordEncoder(nn.Module):
     frozen_layers (int): Embeddings and this many bottom layers stay as they are: no gradient is computed
         for them and they have no dropout. -1 freezes nothing, not even the embeddings.
     max_batch_pieces (int): Pieces in a micro-batch, padding included where there is any.
+    masked_words (float): The share of words that are hidden in training, so that others have to tell what they are.
     precision (Precision): Of the matrix products; `auto` is bf16 where the device has it in hardware.
     """
 
@@ -47,6 +48,7 @@ class WordEncoder(nn.Module):
         max_length: int = 128,
         frozen_layers: int = 3,
         max_batch_pieces: int = 2048,
+        masked_words: float = 0.0,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class WordEncoder(nn.Module):
         self.pad_id = pad_id
         self.frozen_layers = frozen_layers
         self.max_batch_pieces = max_batch_pieces
+        self.masked_words = masked_words
         self.precision: Precision = precision
         self._pack: PackedEncoder | None = None
         replace_dropout(transformer)
@@ -74,6 +77,7 @@ class WordEncoder(nn.Module):
             "max_length": self.pieces.max_length,
             "frozen_layers": self.frozen_layers,
             "max_batch_pieces": self.max_batch_pieces,
+            "masked_words": self.masked_words,
             "precision": self.precision,
         }
 
@@ -133,7 +137,7 @@ class WordEncoder(nn.Module):
         texts (Sequence[Sequence[str]]): The words of each text; a text may be empty or of any length.
         RETURNS (Tensor): float32 [n_words, width], the texts' words one after the other.
         """
-        windows = self.pieces.windows(texts)
+        windows = self.pieces.windows(texts, self.masked_words if self.training else 0.0)
         # filled batch by batch: of a long text, vectors are what takes memory
         vectors = torch.empty(sum(map(len, texts)), self.width, device=self.device)
         for batch, x in self._encode(windows):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
 SPACES = ("▁", "Ġ")  # of SentencePiece and of byte-level BPE
+MASKS = ("<mask>", "[MASK]")
 MAX_REMEMBERED_WORDS = 20_000  # 6 MB; more would grow for long while new words come
 
 
@@ -55,6 +56,8 @@ class WordPieces:
         if self.room < 4:
             raise ValueError(f"max_length = {max_length} leaves room for {self.room} pieces; use at least 16.")
         self._spaces = {tokenizer.token_to_id(space) for space in SPACES}
+        masks = map(tokenizer.token_to_id, MASKS)
+        self.mask_id = next((mask for mask in masks if mask is not None), unk_id)
         self._remembered: dict[str, list[int]] = {}
 
     def of_words(self, words: Sequence[str]) -> list[list[int]]:
@@ -87,13 +90,17 @@ class WordPieces:
     def _without_space(self, ids: list[int]) -> list[int]:
         return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids
 
-    def windows(self, texts: Sequence[Sequence[str]]) -> list[Window]:
+    def windows(self, texts: Sequence[Sequence[str]], masked: float = 0.0) -> list[Window]:
         """Cut texts into windows; a paragraph that fits in one window stays whole, and no window has parts of two.
 
         texts (Sequence[Sequence[str]]): The words of each text.
+        masked (float): The share of words, drawn at random, each of whose pieces is replaced by the mask.
         RETURNS (list[Window]): Windows that together count every word exactly once.
         """
         pieces = self.of_words(list(chain.from_iterable(texts)))
+        if masked:
+            drawn = (torch.rand(len(pieces)) < masked).tolist()
+            pieces = [[self.mask_id] * len(ids) if hide else ids for ids, hide in zip(pieces, drawn)]
         ids = list(chain.from_iterable(pieces))
         edges = list(accumulate(map(len, pieces), initial=0))  # of each word among all pieces
         firsts, numbers = np.array(edges), np.arange(len(pieces))

@@ -234,6 +234,20 @@ def test_a_gpu_that_only_emulates_bf16_does_not_have_it(monkeypatch, capability,
     assert has_bf16(torch.device("cuda")) is expected
 
 
+def test_words_are_masked_in_training_alone(make, encoder):
+    masking = make(masked_words=0.5)
+    for module in masking.transformer.modules():
+        if isinstance(module, ByteDropout):
+            module.p = 0.0
+    with torch.no_grad():
+        assert torch.equal(masking.eval()(TEXTS), encoder(TEXTS))
+        torch.manual_seed(0)
+        changed = masking.train()(TEXTS) - encoder(TEXTS)
+    # words of one text that is masked in part change, each by itself or by its neighbours
+    assert (changed.abs().amax(dim=1) > 1e-3).float().mean() > 0.9
+    assert WordEncoder.from_config(masking.config).masked_words == 0.5
+
+
 def test_every_dropout_is_the_fast_one(encoder):
     kinds = [type(m) for m in encoder.transformer.modules() if "Dropout" in type(m).__name__]
     assert set(kinds) == {ByteDropout}

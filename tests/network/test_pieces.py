@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
+import torch
 from conftest import read_pre_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,6 +218,40 @@ def test_special_pieces_are_those_of_the_tokenizer(tiny_tokenizer):
     bare = Tokenizer.from_str(tiny_tokenizer.to_str())
     bare.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     assert WordPieces(bare, UNK, 32).room == 32
+
+
+def test_masked_words_keep_their_places_and_their_numbers_of_pieces(tiny_tokenizer):
+    tokenizer = Tokenizer.from_str(tiny_tokenizer.to_str())
+    tokenizer.add_special_tokens(["<mask>"])
+    pieces = WordPieces(tokenizer, UNK, 32)
+    texts = [["Siemens", "baut", "in", "München", "."] * 40] * 5
+    plain = pieces.windows(texts)
+    torch.manual_seed(0)
+    masked = pieces.windows(texts, masked=0.3)
+    words = {number: ids for number, ids in _ids_of_words(plain)}
+    hidden = 0
+    for number, ids in _ids_of_words(masked):
+        assert ids in (words[number], [pieces.mask_id] * len(ids))
+        hidden += ids != words[number]
+    assert hidden / len(words) == pytest.approx(0.3, abs=0.05)
+    torch.manual_seed(0)
+    assert [window.ids for window in pieces.windows(texts, masked=0.3)] == [window.ids for window in masked]
+    assert [window.ids for window in pieces.windows(texts)] == [window.ids for window in plain]
+
+
+def _ids_of_words(windows: list[Window]) -> list[tuple[int, list[int]]]:
+    """The pieces of each word that another one of its window follows."""
+    return [
+        (number, window.ids[start:end])
+        for window in windows
+        for number, start, end in zip(window.words.tolist(), window.first, window.first[1:])
+    ]
+
+
+def test_where_there_is_no_mask_the_unknown_piece_hides_a_word(pieces):
+    assert pieces.mask_id == UNK
+    (window,) = pieces.windows([["Siemens", "AG"]], masked=1.0)
+    assert set(window.ids[1:-1]) == {UNK} and (window.ids[0], window.ids[-1]) == (BOS, EOS)
 
 
 @given(lengths=st.lists(st.integers(1, 30), max_size=40), most=st.integers(20, 200))
