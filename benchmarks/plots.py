@@ -57,11 +57,11 @@ def draw_training(result: Mapping[str, Any], figure: Figure) -> None:
         "half_student": "a student with half the layers (the rivals: with all)",
     }
     for axes, (role, told) in zip(figure.subplots(3, 1, sharex=True), roles.items()):
-        hand, theirs = ("hand_loop", "teacher") if role == "teacher" else ("student_hand_loop", "student")
+        hand, whole = "hand_loop" if role == "teacher" else "student_hand_loop", role.removeprefix("half_")
         speeds = {
             "pipe": result[f"{role}_words_per_second"],
             "hand_loop": result[f"{hand}_words_per_second"],
-            "spacy_transformers": result[f"{theirs}_spacy_transformers_words_per_second"],
+            "spacy_transformers": result[f"{whole}_spacy_transformers_words_per_second"],
         }
         _bars(axes, speeds, f"training {told}, words a second")
 

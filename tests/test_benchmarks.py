@@ -35,8 +35,8 @@ def test_hand_loop_does_the_same_work(tiny_encoder: Path, role: str, lang: str) 
     examples, labels = make_examples(role, tiny_encoder, SAMPLE, lang, sentences=40, max_length=128)
     pipe = PipeSide(role, tiny_encoder, examples, labels, overrides)
     hand = HandSide(role, tiny_encoder, pipe, overrides)
-    ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
     get_head(pipe.pipe.model).dropout.p = hand.loop.dropout.p = 0.0
+    ours = pipe.pipe.model.get_ref("tok2vec").shims[0].module.transformer
     for transformer in (ours, hand.loop.model):
         for module in transformer.modules():
             if isinstance(module, ByteDropout):

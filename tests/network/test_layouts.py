@@ -105,7 +105,7 @@ def test_a_bin_is_as_long_as_its_longest_window_needs():
 def test_bins_of_many_texts_are_full(shortest):
     lengths = np.random.default_rng(0).integers(3, 100, size=250)
     bins = fill_bins([window(int(n)) for n in lengths], shortest)
-    assert lengths.sum() / sum(each.length for each in bins) > 0.95
+    assert lengths.sum() / sum(each.length for each in bins) > 0.98
 
 
 @given(lengths=st.lists(st.integers(1, 70), max_size=40), most=st.integers(20, 300), gradient=st.booleans())
@@ -133,7 +133,7 @@ def test_a_text_by_itself_has_a_bin_no_longer_than_it_needs():
     assert list(make_layouts([], 1024, gradient=False)) == []
 
 
-@pytest.mark.parametrize(("gradient", "n_texts", "most"), [(False, 250, 10), (True, 32, 40)])
+@pytest.mark.parametrize(("gradient", "n_texts", "most"), [(False, 250, 10), (True, 32, 20)])
 def test_numbers_of_rows_recur(gradient, n_texts, most):
     """Memory grows with each new size: of all the texts there are, few may remain."""
     found = set()
