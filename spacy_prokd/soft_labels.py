@@ -15,6 +15,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import minibatch
 
+from . import __version__
 from .architectures import TaggerOutput, probabilities, split_by_doc
 from .corpus.docbins import count_docs, read_docs
 from .corpus.readers import copy_words
@@ -147,6 +148,7 @@ def label_corpus(
         "corpus": _fingerprint(corpus),
         "vectors": vectors,
         "openers": openers,
+        "version": __version__,  # another one may label otherwise
     }
     _forget_if_changed(output, settings)
     found: dict[Opener, int] = {}
@@ -252,7 +254,7 @@ def _fingerprint(path: Path) -> list[object]:
 
 
 def _forget_if_changed(output: Path, settings: dict[str, object]) -> None:
-    """Delete the shards of another teacher or corpus."""
+    """Delete the shards of another teacher, corpus or version."""
     record = output / SETTINGS_FILE
     if not record.exists() or record.read_text(encoding="utf8") != json.dumps(settings):
         for old in [*output.glob("*.spacy"), output / "labels.json"]:

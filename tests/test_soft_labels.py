@@ -216,8 +216,10 @@ def test_an_interruption_leaves_whole_shards_and_no_labels(teacher, corpus, tmp_
     assert len(read(soft)) == 3
 
 
-@pytest.mark.parametrize("change", ["teacher", "weights", "corpus", "teachers"])
-def test_another_teacher_or_corpus_labels_everything_again(change, teacher, other_teacher, corpus, tmp_path, nlp):
+@pytest.mark.parametrize("change", ["teacher", "weights", "corpus", "teachers", "version"])
+def test_another_teacher_corpus_or_version_labels_everything_again(
+    change, teacher, other_teacher, corpus, tmp_path, nlp, monkeypatch
+):
     soft = tmp_path / "soft"
     label_corpus([teacher], corpus / "target.spacy", soft)
     first = stamps(soft)
@@ -228,6 +230,8 @@ def test_another_teacher_or_corpus_labels_everything_again(change, teacher, othe
         teachers = [teacher, other_teacher]
     elif change == "weights":  # trained again in the same place
         os.utime(teacher / "prokd_ner" / "model", ns=(1, 1))
+    elif change == "version":
+        monkeypatch.setattr(soft_labels, "__version__", "0.0.1")
     else:
         DocBin(docs=[Doc(nlp.vocab, words=text.split()[:2]) for text in TARGET[:5]]).to_disk(corpus / "target.spacy")
     label_corpus(teachers, corpus / "target.spacy", soft)
