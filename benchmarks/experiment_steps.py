@@ -55,7 +55,7 @@ class Step:
         return self.folder.is_dir()
 
     def record(self) -> dict[str, Any]:
-        """Commit, seconds and highest resident megabytes of a done step."""
+        """Commit, processor, seconds and highest resident megabytes of a done step."""
         return json.loads((self.folder / RECORD).read_text(encoding="utf8"))
 
     def before(self) -> Iterator[Step]:
@@ -176,9 +176,10 @@ def _arguments(settings: Overrides) -> list[str]:
     ]
 
 
-def run_step(step: Step, commit: str, threads: int | None) -> None:
+def run_step(step: Step, made_by: Mapping[str, str], threads: int | None) -> None:
     """Run a step's commands and give its folder its name; what a stopped one left is used by those that can.
 
+    made_by (Mapping[str, str]): What its record says of code and machine.
     threads (int | None): Of torch, where several steps share the processor.
     RAISES (StepError): If a command fails.
     """
@@ -205,7 +206,7 @@ def run_step(step: Step, commit: str, threads: int | None) -> None:
                 said = f"stopped by signal {-process.returncode}" if killed else _last_line(log)
                 raise StepError(f"{step.name}: {said} ({log})", killed)
     seconds = round(time.perf_counter() - start, 1)
-    record = {"commit": commit, "seconds": seconds, "peak_megabytes": round(peak), "threads": threads}
+    record = {**made_by, "seconds": seconds, "peak_megabytes": round(peak), "threads": threads}
     (partial / RECORD).write_text(json.dumps(record), encoding="utf8")
     partial.rename(step.folder)
 
@@ -215,10 +216,11 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "it printed nothing"
 
 
-def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[Step, StepError | None]]:
+def run_steps(steps: Iterable[Step], jobs: int, made_by: Mapping[str, str]) -> Iterator[tuple[Step, StepError | None]]:
     """Run what is not done yet, some at a time, each after those that it needs.
 
     jobs (int): How many at a time. Two of one thread each do more than one of two.
+    made_by (Mapping[str, str]): What records say of code and machine.
     YIELDS (tuple[Step, StepError | None]): Each step as it ends, done ones first, with the error if it or one that it
         needs failed.
     """
@@ -236,7 +238,7 @@ def run_steps(steps: Iterable[Step], jobs: int, commit: str) -> Iterator[tuple[S
                     yield step, ended[step]
                 elif len(running) < jobs and all(need in ended for need in step.needs):
                     waiting.remove(step)
-                    running[pool.submit(run_step, step, commit, threads)] = step
+                    running[pool.submit(run_step, step, made_by, threads)] = step
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     step = running.pop(future)

@@ -52,6 +52,7 @@ def read_result(cell: Cell, evaluation: Step) -> Result:
         **cell.describe(),
         "target_texts": converted["splits"]["train"]["docs"],
         "commits": sorted({record["commit"] for _name, record in ran}),
+        "processors": sorted({record.get("processor", "unknown") for _name, record in ran}),
         "data": metrics["data"],
         "seconds": {name: round(each, 1) for name, each in seconds.items()},
         "peak_megabytes": max(record["peak_megabytes"] for _name, record in ran),

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from experiment_matrix import Cell, cells, read_matrix
 from experiment_steps import PROJECT, Step, StepMaker, run_steps
 from experiment_tables import make_table, place_of, read_result, read_results, summarise
+from machine import cpu_name
 from rich.console import Console
 
 from spacy_prokd.errors import ProKDError
@@ -53,7 +55,7 @@ def run(
         ending.setdefault(last, []).append(cell)
     with progress_bar() as progress:
         task = progress.add_task("Experiments", total=len(to_run))
-        for step, error in run_steps(ending, jobs, _find_commit()):
+        for step, error in run_steps(ending, jobs, _made_by(gpu_id)):
             if error is None and step.name in ("teacher", "label", "student"):
                 console.print(f"{step.name} took {step.record()['seconds']:,.0f} s ({step.folder.name})")
             for cell in ending.get(step, ()):
@@ -88,6 +90,11 @@ def table(
 def _identity(result: Mapping[str, Any]) -> str:
     """Of the cell that a result is of, or the description of one."""
     return json.dumps([place_of(result), result["settings"]])
+
+
+def _made_by(gpu_id: int) -> dict[str, str]:
+    """The code and the machine, either of which may round otherwise."""
+    return {"commit": _find_commit(), "processor": cpu_name() if gpu_id < 0 else torch.cuda.get_device_name(gpu_id)}
 
 
 def _find_commit() -> str:

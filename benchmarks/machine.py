@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, object]:
     """Processor, threads, versions, and its matrix product, by which figures of two machines compare."""
     return {
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "torch_threads": torch.get_num_threads(),
         "bf16_gemm_gflops": round(gemm_gflops(torch.bfloat16)),
         "fp32_gemm_gflops": round(gemm_gflops(torch.float32)),
@@ -96,7 +96,8 @@ def progress_bar() -> Progress:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """As the system has it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -161,14 +161,17 @@ def test_what_is_done_is_not_run_again_and_a_failure_stops_only_what_needs_it(tm
     broken = make_step(tmp_path, "broken", "print('some words'); raise SystemExit('it broke')", (first,))
     after = make_step(tmp_path, "after", write, (broken,))
     other = make_step(tmp_path, "other", write, (first,))
-    ended = {step.name: error for step, error in run_steps([after, other], 2, "abc")}
+    ended = {step.name: error for step, error in run_steps([after, other], 2, {"commit": "abc"})}
     assert ended["first"] is None and ended["other"] is None
     assert "broken: it broke" in str(ended["broken"]) and ended["after"] is ended["broken"]
     assert not ended["broken"].killed
     assert (other.folder / "out").read_text() == "x" and not after.folder.exists() and not broken.folder.exists()
     assert first.record()["commit"] == "abc" and first.record()["peak_megabytes"] > 1
     written = (first.folder / "out").stat().st_mtime_ns
-    assert {step.name: error for step, error in run_steps([other], 1, "def")} == {"first": None, "other": None}
+    assert {step.name: error for step, error in run_steps([other], 1, {"commit": "def"})} == {
+        "first": None,
+        "other": None,
+    }
     assert (first.folder / "out").stat().st_mtime_ns == written and first.record()["commit"] == "abc"
 
 
@@ -176,7 +179,7 @@ def test_a_step_that_was_stopped_is_no_result(tmp_path: Path) -> None:
     from experiment_steps import run_steps
 
     stopped = make_step(tmp_path, "stopped", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
-    ((_step, error),) = run_steps([stopped], 1, "abc")
+    ((_step, error),) = run_steps([stopped], 1, {"commit": "abc"})
     assert error.killed and "stopped by signal 15" in str(error)
     assert not stopped.folder.exists()
 
@@ -197,6 +200,7 @@ def test_the_whole_of_it(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest
     assert len(lines) == 2 and set(found) == {"zero-shot", "prokd"}
     assert set(found["prokd"]["seconds"]) == {"encoder", "convert", "teacher", "label", "student", "evaluate"}
     assert "student" not in found["zero-shot"]["seconds"]
+    assert len(found["prokd"]["processors"]) == 1
     assert found["prokd"]["data"] == "de test" and found["prokd"]["peak_megabytes"] > 100
     CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert results.read_text().splitlines() == lines
