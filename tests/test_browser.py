@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -261,17 +262,29 @@ def test_the_report_on_paper_is_dark_on_white_and_whole(browser, report):
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory, trained_bytes: bytes, small_tok2vec: dict) -> str:
-    folder = tmp_path_factory.mktemp("pipeline") / "student"
-    make_student(make_nlp(small_tok2vec).from_bytes(trained_bytes), small_tok2vec).to_disk(folder)
-    return str(folder)
+def pipelines(tmp_path_factory: pytest.TempPathFactory, trained_bytes: bytes, small_tok2vec: dict) -> dict[str, str]:
+    """The folders of a student and of its teacher, which also has a rule."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    teacher = make_nlp(small_tok2vec).from_bytes(trained_bytes)
+    make_student(teacher, small_tok2vec).to_disk(folder / "student")
+    ruler = teacher.add_pipe("entity_ruler", before="prokd_ner")
+    ruler.add_patterns([{"label": "TIME", "pattern": "yesterday"}])
+    teacher.to_disk(folder / "teacher")
+    return {role: str(folder / role) for role in ("student", "teacher")}
 
 
 @pytest.fixture(scope="module")
-def demo(chromium: Chrome, tmp_path_factory: pytest.TempPathFactory, student: str) -> Iterator[str]:
-    """The address of the page that the command serves while these tests run."""
-    port, said = free_port(), tmp_path_factory.mktemp("demo") / "output.txt"
-    command = [sys.executable, "-m", "spacy_prokd", "demo", student, "--port", str(port)]
+def demo(chromium: Chrome, tmp_path_factory: pytest.TempPathFactory, pipelines: dict[str, str]) -> Iterator[str]:
+    """The address of the student's page."""
+    with served(tmp_path_factory.mktemp("demo") / "output.txt", pipelines["student"]) as address:
+        yield address
+
+
+@contextmanager
+def served(said: Path, *arguments: str) -> Iterator[str]:
+    """The address of the page that the command serves meanwhile."""
+    port = free_port()
+    command = [sys.executable, "-m", "spacy_prokd", "demo", *arguments, "--port", str(port)]
     no_window = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
     with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=no_window) as process:
         try:
@@ -294,7 +307,11 @@ def wait_until_served(port: int, process: subprocess.Popen) -> None:
 @pytest.fixture
 def page(browser: Chrome, demo: str) -> Chrome:
     """The demo, where somebody has entered `TEXT`."""
-    browser.get(demo)
+    return enter_text(browser, demo)
+
+
+def enter_text(browser: Chrome, address: str) -> Chrome:
+    browser.get(address)
     (field,) = WebDriverWait(browser, PATIENCE).until(lambda _: browser.find_elements(By.TAG_NAME, "textarea"))
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys(TEXT)
@@ -303,9 +320,9 @@ def page(browser: Chrome, demo: str) -> Chrome:
 
 
 @pytest.fixture
-def reading(student: str) -> Reading:
+def reading(pipelines: dict[str, str]) -> Reading:
     """What the page should say of it."""
-    return read(student, TEXT)
+    return read(pipelines["student"], TEXT)
 
 
 def marked(page: Chrome) -> list[list[str]]:
@@ -357,6 +374,19 @@ def test_the_nearest_prototypes_are_in_a_table(page, reading):
     page.find_element(By.XPATH, "//summary[contains(., 'Nearest prototypes')]").click()
     first = [[word.text, word.tag, word.prototype, f"{word.distance:.3f}"] for word in reading.words[:5]]
     wait_for(page, lambda page: [table[:5] for table in tables(page)[1:]], [first])
+
+
+def test_a_teacher_is_shown_beside_its_student(browser, pipelines, tmp_path):
+    student, teacher = (read(pipelines[role], TEXT).entities for role in ("student", "teacher"))
+    assert [entity.label for entity in teacher if entity not in student] == ["TIME"]
+    of_teacher = [[text, label + " ≠" * (label == "TIME")] for text, label in marks_of(teacher)]
+    with served(tmp_path / "output.txt", pipelines["student"], "--teacher", pipelines["teacher"]) as address:
+        page = enter_text(browser, address)
+        wait_for(page, marked, [*marks_of(student), *of_teacher])
+        sides = [each.rect for each in page.find_elements(By.CSS_SELECTOR, ".entities")]
+        assert [heading.text for heading in page.find_elements(By.TAG_NAME, "h3")] == ["Student", "Teacher"]
+        assert len(sides) == 2 and sides[0]["x"] + sides[0]["width"] <= sides[1]["x"]
+        assert errors(page) == []
 
 
 def test_entities_are_readable_in_light_and_dark(page, reading):
