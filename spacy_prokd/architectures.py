@@ -17,6 +17,7 @@ from torch import Tensor
 from .errors import ProKDError
 from .network.encoder import WordEncoder
 from .network.head import TagHead
+from .paragraphs import split_paragraphs
 from .shims import TorchShim
 
 # of `nlp.add_pipe("prokd_ner")`
@@ -140,19 +141,18 @@ def _encode(model: Model, docs: list[Doc], is_train: bool) -> tuple[list[Floats2
             "[initialize.components.prokd_ner.encoder], and call nlp.initialize() or `spacy train`; "
             "`spacy-prokd encoder multilingual-e5-small FOLDER` makes a folder without the hub."
         )
-    texts = [[token.text for token in doc] for doc in docs]
-    lengths = [len(text) for text in texts]
+    paragraphs = [paragraph for doc in docs for paragraph in split_paragraphs(doc)]
     if is_train:
-        vectors, torch_backprop = shim.begin_update(texts)
+        vectors, torch_backprop = shim.begin_update(paragraphs)
     else:
-        vectors, torch_backprop = shim.predict(texts), None
+        vectors, torch_backprop = shim.predict(paragraphs), None
 
     def backprop(d_vectors: list[Floats2d]) -> list[Doc]:
         assert torch_backprop is not None
         torch_backprop(xp2torch(model.ops.flatten(d_vectors)))
         return []
 
-    return model.ops.unflatten(torch2xp(vectors.detach()), lengths), backprop
+    return model.ops.unflatten(torch2xp(vectors.detach()), [len(doc) for doc in docs]), backprop
 
 
 @spacy.registry.architectures("spacy-prokd.PrototypeTagger.v1")

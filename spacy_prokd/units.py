@@ -105,4 +105,6 @@ def _kind(word: str) -> str | None:
 
 def _join(doc: Doc, firsts: np.ndarray) -> Doc:
     texts = [word.text for word in doc]
-    return Doc(doc.vocab, words=["".join(texts[a:b]) for a, b in zip(firsts, [*firsts[1:], len(doc)])])
+    ends = [*firsts[1:], len(doc)]
+    words = ["".join(texts[start:end]) for start, end in zip(firsts, ends)]
+    return Doc(doc.vocab, words=words, spaces=[bool(doc[int(end) - 1].whitespace_) for end in ends])

@@ -63,7 +63,9 @@ def test_digits_and_latin_letters_beside_them_are_joined_too():
     ],
 )
 def test_letters_that_a_space_parts_are_not_joined(text, units):
-    assert words_of(to_units([blank()(text)], PIECES).docs[0]) == units
+    (joined,) = to_units([blank()(text)], PIECES).docs
+    assert words_of(joined) == units
+    assert joined.text == text
 
 
 def test_a_letter_with_its_marks_is_one_word_of_a_piece():

@@ -91,7 +91,7 @@ class WordPieces:
         return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids
 
     def windows(self, texts: Sequence[Sequence[str]], masked: float = 0.0) -> list[Window]:
-        """Cut texts into windows; a paragraph that fits in one window stays whole, and no window has parts of two.
+        """Cut texts into windows; a text that fits in one window stays whole, and no window has parts of two.
 
         texts (Sequence[Sequence[str]]): The words of each text.
         masked (float): The share of words, drawn at random, each of whose pieces is replaced by the mask.
@@ -105,24 +105,12 @@ class WordPieces:
         edges = list(accumulate(map(len, pieces), initial=0))  # of each word among all pieces
         firsts, numbers = np.array(edges), np.arange(len(pieces))
         windows = []
-        for paragraph in paragraphs(texts):
-            for start, end, keep_start, keep_end in spread(edges, *paragraph, self.room):
+        for bounds in pairwise(sorted({0, *accumulate(map(len, texts))})):
+            for start, end, keep_start, keep_end in spread(edges, *bounds, self.room):
                 inside = [*self.before, *ids[edges[start] : edges[end]], *self.after]
                 first = firsts[keep_start:keep_end] - (edges[start] - len(self.before))
                 windows.append(Window(inside, first, numbers[keep_start:keep_end]))
         return windows
-
-
-def paragraphs(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Cut texts at blank lines, which are paragraphs of their own: what stands between two is then read as it would be
-    as a text by itself.
-
-    texts (Sequence[Sequence[str]]): The words of each text; spaCy has a word for a stretch of white space.
-    RETURNS (Iterator[tuple[int, int]]): Start and end of each, among the words of all texts.
-    """
-    words = enumerate(chain.from_iterable(texts))
-    blank = [i for i, word in words if "\n" in word and word.count("\n") > 1 and word.isspace()]
-    return pairwise(sorted({*accumulate(map(len, texts), initial=0), *blank, *(i + 1 for i in blank)}))
 
 
 def spread(edges: Sequence[int], start: int, stop: int, room: int) -> Iterator[tuple[int, int, int, int]]:
