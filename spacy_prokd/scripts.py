@@ -1,4 +1,5 @@
-"""Scripts: that of a text, and those that are written without spaces (Han, Kana, Thai, Lao, Burmese and Khmer)."""
+"""Scripts: that of a text, and those that are written without spaces (Han, Kana, Thai, Lao, Burmese and Khmer), with
+the punctuation that brings its own room and so has no spaces around it either."""
 
 from __future__ import annotations
 
@@ -8,10 +9,18 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
-_SPACELESS = re.compile(
-    "[々\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-    "\u3041-\u30fa\u30fc-\u30ff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]"
+_LETTERS = (
+    "々〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    "\u3041-\u30fa\u30fc-\u30ff\uff66-\uff9f"
+    "\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
 )
+# of U+3000 to 303F, Kana's middle dot, and the full-width forms of ASCII, whose digits and letters are as in "１２"
+_PUNCTUATION = (
+    "\u3001-\u3004\u3008-\u3020\u3030\u3036\u3037\u303d-\u303f\u30fb"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+)
+_SPACELESS = re.compile(f"[{_LETTERS}]")
+_ALONE = re.compile(f"[{_LETTERS}{_PUNCTUATION}]")
 
 
 @lru_cache(maxsize=10_000)
@@ -44,19 +53,26 @@ def is_letter(word: str) -> bool:
     return is_spaceless(word[:1]) and all(map(_is_mark, word[1:]))
 
 
-def cut_letters(text: str) -> Iterator[str]:
-    """Cut a text into letters of such scripts, each with its marks, and what stands between them, as it is."""
-    start, in_letter = 0, False
+def has_cuts(text: str) -> bool:
+    """Whether `cut_characters` would find anything to cut."""
+    return _ALONE.search(text) is not None
+
+
+def cut_characters(text: str) -> Iterator[str]:
+    """Cut a text into letters of such scripts, each with its marks, their punctuation, and all else, as it is."""
+    start, alone = 0, False
     for i, character in enumerate(text):
-        if in_letter and _is_mark(character):
+        if alone and _is_mark(character):
             continue
-        if is_spaceless(character) or in_letter:
+        was_alone, alone = alone, _ALONE.match(character) is not None
+        if alone or was_alone:
             if start < i:
                 yield text[start:i]
-            start, in_letter = i, is_spaceless(character)
+            start = i
     if start < len(text):
         yield text[start:]
 
 
 def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")
+    """Whether a character is part of the letter before it; half-width Kana's marks of voice are letters to Unicode."""
+    return character in "\uff9e\uff9f" or unicodedata.category(character).startswith("M")

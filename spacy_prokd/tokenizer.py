@@ -1,8 +1,9 @@
 """Words of any language: `@tokenizers = "spacy-prokd.ScriptTokenizer.v1"`.
 
 spaCy's rules for `xx` cut at spaces and punctuation, so that a Chinese sentence is one word, and no entity in it can be
-found. Letters of scripts without spaces are words of their own here, as in most corpora of these languages; the rest
-of a text is cut by spaCy's rules. Which letters belong together is the encoder's business, see `units`.
+found. Letters of scripts without spaces are words of their own here, as in most corpora of these languages, and so is
+their punctuation, also between Latin words ("Google、Meta"); the rest of a text is cut by spaCy's rules. Which letters
+belong together is the encoder's business, see `units`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 
 from .errors import ProKDError
-from .scripts import cut_letters, has_spaceless, is_letter
+from .scripts import cut_characters, has_cuts, is_letter
 
 
 @spacy.registry.tokenizers("spacy-prokd.ScriptTokenizer.v1")
@@ -39,14 +40,15 @@ def create_tokenizer() -> Callable[[Language], ScriptTokenizer]:
 
 
 class ScriptTokenizer(Tokenizer):
-    """spaCy's tokenizer, but for letters of scripts without spaces. It is saved and loaded as spaCy's is."""
+    """spaCy's tokenizer, but for scripts without spaces and their punctuation. It is saved and loaded as spaCy's is."""
 
     def __call__(self, string: str) -> Doc:
         """Tokenize a text; nothing of it is lost."""
-        if not has_spaceless(string):
+        if not has_cuts(string):
             return super().__call__(string)
         tokenize = super().__call__
-        parts = ([part] if is_letter(part) else [word.text for word in tokenize(part)] for part in cut_letters(string))
+        cut = cut_characters(string)
+        parts = ([part] if is_letter(part) else [word.text for word in tokenize(part)] for part in cut)
         words, spaces = _words_and_spaces([word for part in parts for word in part if not word.isspace()], string)
         return Doc(self.vocab, words=words, spaces=spaces)
 

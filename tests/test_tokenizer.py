@@ -34,6 +34,9 @@ def words_of(text: str, nlp: spacy.Language = NLP) -> list[str]:
         ("か\u3099", ["か\u3099"]),
         ("MTV台湾, U.K.", ["MTV", "台", "湾", ",", "U.K."]),
         (" a 中\n\n文 ", [" ", "a", "中", "\n\n", "文"]),
+        ("二〇〇八年", ["二", "〇", "〇", "八", "年"]),
+        ("ｿﾆｰのﾀﾞｲｴｰ", ["ｿ", "ﾆ", "ｰ", "の", "ﾀﾞ", "ｲ", "ｴ", "ｰ"]),
+        ("ယူႉ꩷ꧠꩠ", ["ယူႉ", "꩷", "ꧠ", "ꩠ"]),  # with letters of Shan and of Khamti
     ],
 )
 def test_letters_are_words_with_their_marks(text, words):
@@ -41,7 +44,35 @@ def test_letters_are_words_with_their_marks(text, words):
     assert NLP(text).text == text
 
 
-@given(st.lists(st.sampled_from([*"aé9 .,-()·。、「」中文タガไที่\u3099\u0e49\n\t", "U.K.", "don't", "http://a.b"])))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("他在Google、Meta和IBM工作。", ["他", "在", "Google", "、", "Meta", "和", "IBM", "工", "作", "。"]),
+        ("New York，London", ["New", "York", "，", "London"]),
+        ("NHK、TBS、TV", ["NHK", "、", "TBS", "、", "TV"]),
+        (
+            "Apple（AAPL），《Time》（1923）",
+            ["Apple", "（", "AAPL", "）", "，", "《", "Time", "》", "（", "1923", "）"],
+        ),
+        ("AKB48・NMB48｡", ["AKB48", "・", "NMB48", "｡"]),
+        ("ＮＨＫ／ＢＳ１２：U.K.", ["ＮＨＫ", "／", "ＢＳ１２", "：", "U.K."]),
+        ("Siehe https://example.com/a，dann", ["Siehe", "https://example.com/a", "，", "dann"]),
+    ],
+)
+def test_their_punctuation_is_a_word_wherever_it_stands(text, words):
+    assert words_of(text) == words
+    assert NLP(text).text == text
+
+
+def test_full_width_digits_and_letters_are_words_as_those_of_ascii_are():
+    assert words_of("第１２号 Ａｐｐｌｅ") == ["第", "１２", "号", "Ａｐｐｌｅ"]
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"aé9 .,-()·。、，（「」〇中文タガｶﾞไที่\u3099\u302a\u0e49\n\t", "U.K.", "don't", "http://a.b"])
+    )
+)
 def test_no_text_is_changed(parts):
     text = "".join(parts)
     assert NLP(text).text == text
