@@ -199,7 +199,8 @@ def _read_language(
         texts = language.texts[split] = Texts(report.file)
         language.splits[split] = _make_docs(maker, texts)
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
-        report.warnings += texts.warn_of_scripts()
+        report.repeated = texts.repeated
+        report.warnings += texts.warn_of_scripts(lang)
         if drop_annotation and report.docs < FEW_TEXTS:
             report.warnings.append(f"has only {counted(report.docs, 'text')}: a few thousand are worth having.")
         if split in ("dev", "test"):

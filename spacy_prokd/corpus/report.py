@@ -24,6 +24,7 @@ class SplitReport:
     docs, words (int): What was written.
     median_words, longest (int): Words of a text.
     entities (dict[str, int]): Entities of each label, labels sorted, after the label map.
+    repeated (int): Texts that are the same as an earlier one, word for word.
     repaired (int): Tags that broke the scheme's rules and were repaired.
     misaligned, overlapping (int): Spans left out because they end within a word or are not in the text, or share a
         word with a longer span.
@@ -39,6 +40,7 @@ class SplitReport:
     median_words: int = 0
     longest: int = 0
     entities: dict[str, int] = field(default_factory=Counter)
+    repeated: int = 0
     repaired: int = 0
     misaligned: int = 0
     overlapping: int = 0
@@ -85,7 +87,7 @@ def _render(languages: list[LanguageReport]) -> RenderableType:
 
 
 def _render_texts(splits: dict[str, SplitReport]) -> Table:
-    """What there is; what was repaired or left out has a column only if anything was."""
+    """What there is; what is repeated, was repaired or left out has a column only if anything was."""
     columns: dict[str, Callable[[SplitReport], str]] = {
         "texts": lambda split: f"{split.docs:,}",
         "words": lambda split: f"{split.words:,}",
@@ -94,7 +96,7 @@ def _render_texts(splits: dict[str, SplitReport]) -> Table:
         "tags": lambda split: split.scheme or ("spans" if split.annotated else "not annotated"),
         **{
             name: (lambda split, name=name: f"{getattr(split, name):,}")
-            for name in ("repaired", "misaligned", "overlapping")
+            for name in ("repeated", "repaired", "misaligned", "overlapping")
             if any(getattr(split, name) for split in splits.values())
         },
     }

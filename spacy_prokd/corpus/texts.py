@@ -1,4 +1,4 @@
-"""What the texts of a split are like: their lengths, their script, and which are in another split too."""
+"""What the texts of a split are like: lengths, script, and which are there twice, or in another split too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from spacy.tokens import Doc
+from spacy.util import get_lang_class
 
 from ..scripts import main_script
 
@@ -48,12 +49,27 @@ class Texts:
         """What tells texts apart."""
         return frozenset(self._keys)
 
-    def warn_of_scripts(self) -> list[str]:
-        """Tell of texts in another script than most of them."""
+    @property
+    def repeated(self) -> int:
+        """How many are the same as an earlier one, word for word."""
+        return len(self._keys) - len(self.keys)
+
+    def warn_of_scripts(self, lang: str) -> list[str]:
+        """Tell of texts in another script than most of them, or of most in another than their language's.
+
+        lang (str): Code of the language.
+        """
         if not self._scripts:
             return []
         (main, n_main), *others = self._scripts.most_common()
         n_texts = len(self.lengths)
+        expected = script_of_language(lang)
+        if expected not in ("", main):
+            return [
+                f"{n_main:,} of {n_texts:,} texts are mainly in the script {main} (first "
+                f"{self.file}:{self._first_lines[main]}), but what spaCy has of '{lang}' is in {expected}: check that "
+                f"this is the right file and '{lang}' the code of its language."
+            ]
         return [
             f"{n_others:,} of {n_texts:,} texts are mainly in the script {script}, {n_main:,} in {main} (first "
             f"{self.file}:{self._first_lines[script]}). If that is another language, take them out."
@@ -68,3 +84,15 @@ class Texts:
             return []
         what, where = ("texts", other.file) if other.file != self.file else ("texts held out", "the rest of the file")
         return [f"{n_both:,} of {len(self._keys):,} {what} are in {where} too, word for word."]
+
+
+def script_of_language(lang: str) -> str:
+    """The script of spaCy's stop words of a language; empty if it does not have the language, or has none of it.
+
+    lang (str): Its code; of `zh-Hans`, what is before the hyphen.
+    """
+    try:
+        defaults = get_lang_class(lang.partition("-")[0]).Defaults
+    except (ImportError, AttributeError):  # no module of spacy.lang, or one that is no language
+        return ""
+    return main_script(" ".join(defaults.stop_words))

@@ -140,7 +140,31 @@ def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus,
     assert "script CYRILLIC" in script and "first de/train.tsv:1)" in script
     assert "texts are in en/train.tsv too" in overlap
     assert "texts are in de/train.tsv too" in target.splits["dev"].warnings[-1]
+    assert target.splits["train"].repeated == 0
     assert target.splits["train"].longest >= target.splits["train"].median_words > 0
+
+
+def test_texts_that_are_there_twice_in_one_file_have_a_column(corpus, tmp_path):
+    def table() -> str:
+        console = Console(width=200, record=True, file=io.StringIO())
+        console.print(convert_corpus(corpus, "en", "de", tmp_path / "out"))
+        return console.export_text()
+
+    assert "repeated" not in table()
+    (corpus / "de/train.tsv").write_text(3 * f"{DE}\n", encoding="utf8")
+    assert re.search(r"longest +tags +repeated", table())
+    saved = json.loads((tmp_path / "out/de/convert.json").read_text(encoding="utf8"))["splits"]["train"]
+    assert saved["repeated"] == saved["docs"] * 2 // 3 > 0
+
+
+def test_texts_in_a_script_that_is_not_the_languages_are_told(corpus, tmp_path):
+    cyrillic = "Анна\tB-PER\nживёт\tO\n\n"
+    (corpus / "de/train.tsv").write_text(cyrillic, encoding="utf8")
+    (corpus / "en/train.tsv").write_text(cyrillic, encoding="utf8")
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    for language in (report.source, *report.targets):
+        warning = language.splits["train"].warnings[0]
+        assert f"script CYRILLIC (first {language.lang}/train.tsv:1), but what spaCy has of" in warning
 
 
 def test_a_split_that_is_gone_leaves_no_old_output(corpus, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import spacy
 
-from spacy_prokd.corpus.texts import Texts
+from spacy_prokd.corpus.texts import Texts, script_of_language
 from spacy_prokd.scripts import main_script
 
 
@@ -33,13 +33,55 @@ def test_the_main_script(text, script):
 
 def test_texts_in_another_script_are_told_with_the_first_line():
     found = gather("nl/train.txt", *["Zij woont in Leiden ."] * 40, "Она живёт там .", "1990", "Она .")
-    (warning,) = found.warn_of_scripts()
+    (warning,) = found.warn_of_scripts("nl")
     assert warning.startswith("2 of 43 texts are mainly in the script CYRILLIC, 40 in LATIN (first nl/train.txt:41)")
 
 
 def test_a_stray_text_is_no_warning():
-    assert gather("nl/train.txt", *["Zij woont in Leiden ."] * 99, "Она").warn_of_scripts() == []
-    assert gather("nl/train.txt", "1990").warn_of_scripts() == []
+    assert gather("nl/train.txt", *["Zij woont in Leiden ."] * 99, "Она").warn_of_scripts("nl") == []
+    assert gather("nl/train.txt", "1990").warn_of_scripts("nl") == []
+
+
+@pytest.mark.parametrize(
+    ("lang", "script"),
+    [
+        *(("nl", "LATIN"), ("ru", "CYRILLIC"), ("ar", "ARABIC"), ("el", "GREEK"), ("hi", "DEVANAGARI")),
+        *(("zh", "CJK"), ("ja", "CJK"), ("ko", "HANGUL"), ("th", "THAI"), ("zh-Hans", "CJK")),
+        *(("ha", ""), ("xx", ""), ("english", ""), ("char_classes", ""), ("", "")),
+    ],
+)
+def test_the_script_of_a_language_is_that_of_what_spacy_has_of_it(lang, script):
+    assert script_of_language(lang) == script
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "scripts"),
+    [
+        ("nl", "Она живёт там .", ("CYRILLIC", "LATIN")),
+        ("ru", "She lives there .", ("LATIN", "CYRILLIC")),
+        ("zh", "She lives there .", ("LATIN", "CJK")),
+        ("ko", "東京タワーへいく", ("CJK", "HANGUL")),
+    ],
+)
+def test_a_file_in_the_script_of_another_language_is_told(lang, text, scripts):
+    found, expected = scripts
+    assert gather("x/train.txt", "1990", *[text] * 9, "Ελένη").warn_of_scripts(lang) == [
+        f"9 of 11 texts are mainly in the script {found} (first x/train.txt:2), but what spaCy has of '{lang}' is in "
+        f"{expected}: check that this is the right file and '{lang}' the code of its language."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"),
+    [("nl", "Zij woont daar ."), ("ja", "東京タワーへいく"), ("ja", "こんにちは"), ("ha", "Она"), ("ha", "Zij")],
+)
+def test_a_script_that_is_a_languages_own_or_unknown_is_no_warning(lang, text):
+    assert gather("x/train.txt", text).warn_of_scripts(lang) == []
+
+
+def test_texts_that_are_there_again_are_counted():
+    assert gather("nl/train.txt", "Een .", "Twee .", "Een .", "Drie .", "Een .").repeated == 2
+    assert gather("nl/train.txt", "Een .", "Twee .").repeated == 0
 
 
 def test_texts_of_another_split_are_told():
