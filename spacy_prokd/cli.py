@@ -163,6 +163,23 @@ def encoder(
     show({"encoder": name, **written(output)}, as_json, f"Encoder {name} is in {output}")
 
 
+@command(
+    STEP,
+    "train configs/hash_embed.cfg --output trained --paths.train corpus/de/en/train.spacy --training.max_steps 500",
+    context_settings={"ignore_unknown_options": True},
+)
+def train(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(help="A config, and what `spacy train` takes: --output, --gpu-id, settings of the config"),
+    ],
+) -> None:
+    """Train a pipeline by a config: spaCy's command `train`, but an error of ours is a paragraph."""
+    from .spacy_train import train
+
+    train(arguments)
+
+
 @command(STEP, "label corpus/nl/nl/train.spacy training/nl/soft training/nl/teacher/model-last")
 def label(
     corpus: Annotated[Path, typer.Argument(help=".spacy file of target text")],

@@ -6,6 +6,7 @@ import errno
 from typing import Any
 
 import typer
+from click import ClickException
 from typer.core import TyperGroup
 
 from .errors import ProKDError
@@ -17,19 +18,29 @@ class Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:
         """Run a command.
 
-        RAISES (typer.Exit): With 1 after an error that was said, with 130 after Ctrl-C.
+        RAISES (typer.Exit): With 1 after an error that was said, with 2 after a wrong option of spaCy's commands, with
+            130 after Ctrl-C.
         """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.secho("Stopped. No output was left half-written.", err=True)
             raise typer.Exit(130) from None
+        except ClickException as error:  # click's, not typer's copy of it, which typer shows with the usage
+            if ctx.params["debug"]:
+                raise
+            _say(error.format_message())
+            raise typer.Exit(error.exit_code) from None
         except (ProKDError, OSError) as error:
             # A closed pipe (EPIPE) is no error of the input: typer ends quietly.
             if ctx.params["debug"] or (isinstance(error, OSError) and error.errno in (None, errno.EPIPE)):
                 raise
-            typer.secho(f"Error: {_describe(error)}", fg=typer.colors.RED, err=True)
+            _say(_describe(error))
             raise typer.Exit(1) from None
+
+
+def _say(message: str) -> None:
+    typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
 
 
 def _describe(error: ProKDError | OSError) -> str:

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ProKDError(ValueError):
     """What was found, where (file and line), and what to do about it."""
+
+    def __repr__(self) -> str:
+        """Without the message: spaCy's training prints it before it raises the error, whose message then follows."""
+        return type(self).__name__

@@ -24,8 +24,11 @@ from typer.main import get_command
 
 from spacy_prokd import cli
 from spacy_prokd.corpus.docbins import read_docs
+from spacy_prokd.errors import ProKDError
+from spacy_prokd.pipeline import ProKDNer
 from spacy_prokd.soft_labels import VECTORS_KEY
 
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -353,6 +356,23 @@ def test_push_lists_the_files_and_uploads_nothing_when_dry(run, fails, tmp_path)
     assert "was not uploaded" in fails("push", tmp_path, "--repo", "me/nl")
 
 
+@pytest.fixture
+def small_training(corpus) -> tuple[object, ...]:
+    """Arguments of `train`."""
+    paths = ("--paths.train", corpus / "source.spacy", "--paths.dev", corpus / "source.spacy")
+    few = ("--training.max_steps", 2, "--training.eval_frequency", 1, "--corpora.train.min_examples=0")
+    return (ROOT / "configs" / "hash_embed.cfg", *paths, *few)
+
+
+def test_train_takes_what_spacys_takes(run, small_training, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPACY_CONFIG_OVERRIDES", "--training.seed 3")
+    code, out, _err = run("train", *small_training, "-o", tmp_path / "out", "--components.prokd_ner.threshold=0.5")
+    assert code == 0 and "LOSS" in out.upper()
+    config = spacy.util.load_config(tmp_path / "out" / "model-last" / "config.cfg")
+    assert config["training"]["max_steps"] == 2 and config["training"]["seed"] == 3
+    assert config["components"]["prokd_ner"]["threshold"] == 0.5
+
+
 def test_examples_in_the_help_are_calls_of_the_command():
     commands = get_command(cli.app).commands
     examples = {name: command.epilog for name, command in commands.items() if command.epilog}
@@ -525,6 +545,28 @@ def test_a_bug_keeps_its_traceback(monkeypatch, raw, tmp_path):
 def test_a_command_that_there_is_not(run):
     code, _out, err = run("trian")
     assert code == 2 and "No such command" in err
+
+
+def test_training_that_cannot_go_on_is_said_once(run, small_training, monkeypatch, tmp_path):
+    def collapse(*args: object, **kwargs: object) -> None:
+        raise ProKDError("Training collapsed: lower beta.")
+
+    monkeypatch.setattr(ProKDNer, "update", collapse)
+    code, out, err = run("train", *small_training, "--output", tmp_path / "out")
+    assert (code, err) == (1, "Error: Training collapsed: lower beta.\n")
+    assert "Aborting" in out and "lower beta" not in out
+    with pytest.raises(ProKDError):
+        run("--debug", "train", *small_training, "--output", tmp_path / "out")
+
+
+def test_training_on_what_is_not_there(run, fails, small_training, tmp_path):
+    message = fails("train", *small_training, "--paths.train", tmp_path / "nowhere.spacy")
+    assert "nowhere.spacy does not exist. Run `spacy-prokd convert`" in message
+    code, out, err = run("train", *small_training, "--training.max_epochs", "many")
+    assert code == 1 and "'many' is not <class 'int'>" in out and not err
+    code, _out, err = run("train", tmp_path / "nowhere.cfg")
+    assert code == 2 and "nowhere.cfg" in err.replace("\n", "") and "Traceback" not in err
+    assert run("train", *small_training, "--bogus", 1)[::2] == (2, "Error: No such option '--bogus'.\n")
 
 
 def test_debug_shows_the_traceback_of_an_error(raw, tmp_path):

@@ -151,10 +151,11 @@ def parse_call(line: str, whole: bool) -> Call | None:
     while words and re.match(r"[A-Z_]+=", words[0]):
         words.pop(0)
     if words[:1] == ["spacy-prokd"]:
-        return Call("spacy_prokd", words[1:], whole)
-    if words[:2] == ["python", "-m"] and words[2] in ("spacy", "spacy_prokd"):
-        return Call(words[2], words[3:], whole)
-    return None
+        words = ["python", "-m", "spacy_prokd", *words[1:]]
+    if words[:2] != ["python", "-m"] or words[2] not in ("spacy", "spacy_prokd"):
+        return None
+    is_spacys = words[2] == "spacy" or words[3] == "train"  # ours takes what spaCy's takes
+    return Call("spacy" if is_spacys else "spacy_prokd", words[3:], whole)
 
 
 def calls(page: str) -> Iterator[Call]:

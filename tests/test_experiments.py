@@ -113,7 +113,7 @@ def test_commands_are_the_projects_own(tmp_path: Path) -> None:
     found = steps_of(write_matrix(tmp_path / "m.toml"), tmp_path / "work")
     (student,) = named(found["prokd", "es", 1], "student")
     (command,) = student.commands
-    assert command[:4] == ("-m", "spacy", "train", "configs/student.cfg")
+    assert command[:4] == ("-m", "spacy_prokd", "train", "configs/student.cfg")
     settings = dict(zip(command[4::2], command[5::2]))
     assert settings["--system.seed"] == "1" and settings["--output"] == "{output}"
     soft = next(step for step in student.needs if step.name == "label")
