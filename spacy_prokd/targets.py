@@ -7,11 +7,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
+import srsly
 from rich import box
 from rich.table import Table
+from typer.main import get_command
+from weasel import app as project_app
+from weasel.util import parse_config_overrides
 
 from .corpus.joined import check_twice
 from .errors import ProKDError
@@ -54,11 +59,14 @@ def train_targets(
     settings (Sequence[str]): More arguments of `spacy project run`, such as `--vars.seed 1`.
     stdout (IO[str] | None): Where the runs write what they say; to stdout if None.
     RETURNS (TargetScores): Of the teacher and of each student.
-    RAISES (ProKDError): If a language is named twice or a run fails; what was made before it stays.
+    RAISES (ProKDError): If a language is named twice, project.yml has no such variable, or a run fails; what was made
+        before it stays.
+    RAISES (click.UsageError): If `spacy project run` has no such option.
     """
     if not (project / "project.yml").is_file():
         raise ProKDError(f"{project} has no project.yml. Name the folder of a project: `spacy-prokd init` makes one.")
     check_twice(targets)
+    _check_settings(project, settings)
     for target in targets:
         workflow = "all" if target == targets[0] else "another"
         variables = {"target_lang": target, "teacher": targets[0], **name_package(target)}
@@ -80,6 +88,18 @@ def name_package(target: str) -> dict[str, str]:
     RETURNS (dict[str, str]): `package_name`, or nothing.
     """
     return {} if target.isidentifier() else {"package_name": "prokd_" + re.sub(r"\W", "_", target).lower()}
+
+
+def _check_settings(project: Path, settings: Sequence[str]) -> None:
+    """What `spacy project run` itself does not see before it has run all, or shows a traceback of."""
+    run = get_command(project_app).commands["run"].make_context("run", ["all", str(project), *settings])
+    known = list(srsly.read_yaml(project / "project.yml").get("vars", {}))
+    for name in parse_config_overrides(run.args, env_var=None):
+        section, _dot, variable = name.partition(".")
+        if section == "vars" and variable not in known:
+            close = get_close_matches(variable, known)
+            hint = f"Did you mean --vars.{' or --vars.'.join(close)}?" if close else f"It has {', '.join(known)}."
+            raise ProKDError(f"{project / 'project.yml'} has no variable '{variable}'. {hint}")
 
 
 def _parts(metrics: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

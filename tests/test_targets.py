@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from spacy_prokd.targets import train_targets
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "project.yml").write_text("{}", encoding="utf8")
+    (tmp_path / "project.yml").write_text("vars: {seed: 0, gpu_id: -1, target_lang: de}", encoding="utf8")
     for target, scores in {"de": (0.7, 0.75), "nl": (0.8, 0.79)}.items():
         (tmp_path / "metrics" / target).mkdir(parents=True)
         for role, f1 in zip(("teacher", "student"), scores):
@@ -88,6 +89,25 @@ def test_a_language_twice_or_no_project_runs_nothing(project, runs, tmp_path):
     with pytest.raises(ProKDError, match=r"has no project\.yml"):
         train_targets(tmp_path / "metrics", ["de"])
     assert not runs
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        (["--vars.sed", "1"], 1, r"project\.yml has no variable 'sed'\. Did you mean --vars\.seed\?"),
+        (["--vars.seed", "1", "--vars.bogus=2"], 1, r"no variable 'bogus'\. It has seed, gpu_id, target_lang\."),
+        (["--bogus", "1"], 2, r"No such option '?--bogus"),
+    ],
+)
+def test_a_mistyped_setting_runs_nothing(project, runs, settings, code, message):
+    result = CliRunner().invoke(app, ["targets", "de", "nl", "--project", str(project), *settings])
+    assert result.exit_code == code and not runs
+    assert re.fullmatch(rf"Error: .*{message}.*\n", result.stderr), result.stderr
+
+
+def test_options_of_a_run_are_no_variables(project, runs):
+    train_targets(project, ["de"], ["--force", "--vars.gpu_id", "0"])
+    assert runs[0][-3:] == ["--force", "--vars.gpu_id", "0"]
 
 
 def test_for_machines_there_is_json_and_nothing_else(project, runs):
