@@ -77,6 +77,18 @@ def soften(scores: np.ndarray, temperature: float) -> np.ndarray:
     return odds / (odds + (1 - scores) ** (1 / temperature))
 
 
+def check_thresholds(threshold: float | Mapping[str, float]) -> None:
+    """See that thresholds can be compared with scores.
+
+    threshold (float | Mapping[str, float]): One for all, or by label.
+    RAISES (ProKDError): If one is no share.
+    """
+    by_label = threshold if isinstance(threshold, Mapping) else {"all labels": threshold}
+    for label, value in by_label.items():
+        if not 0 <= value <= 1:
+            raise ProKDError(f"The threshold of {label} is {value}, but scores are from 0 to 1. Set one in this range.")
+
+
 def thresholds_of(threshold: float | Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
     """The threshold of each label.
 

@@ -33,7 +33,7 @@ from .architectures import (
     probabilities,
 )
 from .corpus.readers import has_gold
-from .decoding import decode, other_labels, thresholds_of
+from .decoding import check_thresholds, decode, other_labels, thresholds_of
 from .errors import ProKDError
 from .habits import Habits, whole_entities
 from .labels import tags_of
@@ -118,6 +118,7 @@ class ProKDNer(TrainablePipe):
         alternatives: int = 0,
         scorer: Optional[Callable] = None,
     ) -> None:
+        check_thresholds(threshold)
         self.vocab = vocab
         self.model = model
         self.name = name

@@ -101,6 +101,20 @@ def test_serialisation_after_initialize(slot, source_examples, tmp_path):
         assert weights(other) == weights(nlp)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        (7, "threshold of all labels is 7"),
+        (-0.1, "threshold of all labels is -0.1"),
+        ({"PER": 0.5, "LOC": 1.5}, "threshold of LOC is 1.5"),
+    ],
+)
+def test_a_threshold_that_no_score_can_be_compared_with(small_tok2vec, threshold, message):
+    with pytest.raises(ProKDError, match=message):
+        make_nlp(small_tok2vec, threshold=threshold)
+    make_nlp(small_tok2vec, threshold={"PER": 0, "LOC": 1})
+
+
 def test_serialisation_before_initialize(slot, source_examples, tmp_path):
     tok2vec, encoder = slot
     nlp = make_nlp(tok2vec, threshold=0.25)
