@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from . import __version__
 from .commands import Commands
 from .errors import ProKDError
 from .results import show, size_table, written
@@ -44,9 +45,18 @@ def command(heading: str, example: str = "", **settings: Any) -> Callable[[Calla
     )
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def main_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Options of all commands; `Commands` looks at them."""
 
@@ -155,10 +165,14 @@ def encoder(
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a Hugging Face folder: the bundled one without a network, any other from the hub."""
-    from .encoder_loading import fetch_encoder
+    from .encoder_loading import fetch_encoder, is_on_hub
 
     if ".." in output.parts:  # what `--vars.encoder ../folder` makes of encoders/
         raise ProKDError(f"{output} leads out of its folder. Name a local encoder by its absolute path.")
+    if is_on_hub(name):
+        typer.echo(
+            f"The Hugging Face hub is asked for {name}, which takes a while where there is no network.", err=True
+        )
     fetch_encoder(name, output)
     show({"encoder": name, **written(output)}, as_json, f"Encoder {name} is in {output}")
 

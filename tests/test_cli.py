@@ -20,6 +20,7 @@ from huggingface_hub import HfApi
 from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
+from transformers import AutoConfig
 from typer.main import get_command
 
 from spacy_prokd import cli
@@ -204,6 +205,9 @@ def test_what_report_package_and_push_make_as_json(facts, trained, monkeypatch):
 def test_info_names_versions_and_no_folder(run, facts):
     said = facts("info")
     assert said["torch"] == version("torch")
+    for package in ("click", "openTSNE", "matplotlib", "jinja2", "datasets", "cupy-cuda12x"):  # of setup.cfg
+        assert package in said
+    assert not {"pytest", "mkdocs-material"} & set(said), "what only our tests need"
     assert said["matrix products"] in ("float32", "bfloat16", "float16")
     assert not any(str(folder) in json.dumps(said) for folder in (Path.home(), Path.cwd()))
     code, table, _err = run("info")
@@ -357,6 +361,23 @@ def test_push_lists_the_files_and_uploads_nothing_when_dry(run, fails, tmp_path)
 
 
 @pytest.fixture
+def no_hub(monkeypatch) -> None:
+    """Only folders can be read."""
+    read = AutoConfig.from_pretrained
+
+    def offline(name: str | Path, **settings: object) -> object:
+        if not Path(name).is_dir():
+            raise OSError("no network")
+        return read(name, **settings)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", offline)
+
+
+def test_the_version(run):
+    assert run("--version") == (0, f"{version('spacy-prokd')}\n", "")
+
+
+@pytest.fixture
 def small_training(corpus) -> tuple[object, ...]:
     """Arguments of `train`."""
     paths = ("--paths.train", corpus / "source.spacy", "--paths.dev", corpus / "source.spacy")
@@ -446,6 +467,19 @@ def test_an_encoder_without_a_tokenizer(fails, tiny_encoder, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.parametrize("name", ["multilingual-e5-smal", "Multilingual-E5-small", "multilingual-e5-base"])
+def test_a_name_close_to_the_bundled_encoders_is_not_asked_of_the_hub(name, fails, no_hub, tmp_path):
+    assert f"no encoder '{name}'. The bundled one is multilingual-e5-small;" in fails("encoder", name, tmp_path / "e")
+
+
+def test_that_the_hub_is_asked_is_said_before(run, no_hub, tiny_encoder, tmp_path):
+    code, _out, err = run("encoder", "someone/a-model", tmp_path / "copy")
+    asked, error = err.splitlines()
+    assert code == 1 and asked.startswith("The Hugging Face hub is asked for someone/a-model")
+    assert error.startswith("Error: The encoder 'someone/a-model' could not be read: no network")
+    assert run("encoder", tiny_encoder, tmp_path / "copy")[2] == ""
+
+
 def test_an_encoder_that_is_not_there(fails, tmp_path):
     message = fails("encoder", tmp_path / "nowhere", tmp_path / "copy")
     assert "nowhere" in message and not (tmp_path / "copy").exists()
@@ -479,6 +513,14 @@ def test_a_folder_where_a_file_should_be_is_named(fails, raw, saved, tmp_path):
     (tmp_path / "out.jsonl").mkdir()
     message = fails("annotate", saved, raw / "de" / "train.txt", tmp_path / "out.jsonl")
     assert f"Is a directory: {tmp_path / 'out.jsonl'}." in message
+
+
+def test_a_corpus_in_another_format(fails, saved, raw, tmp_path):
+    path = raw / "de" / "train.txt"
+    assert fails("label", path, tmp_path / "soft", saved) == (
+        f"Error: {path} is not a readable .spacy file (ValueError: [E1014] Error loading DocBin data). Write it again "
+        "with `spacy-prokd convert`, which reads other formats by the ending of a file's name."
+    )
 
 
 def test_a_teacher_that_is_none(fails, corpus, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
@@ -57,9 +59,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # broken bytes raise whatever the place where they break makes of them
         gc.enable()  # srsly turns it off while it reads and does not come back to it after an error
+        first_sentence = re.split(r"\.\s", str(error), maxsplit=1)[0].rstrip(".")
+        reason = shorten(first_sentence, 120, placeholder=" …")
         raise ProKDError(
-            f"{path} is not a readable .spacy file ({type(error).__name__}: {str(error)[:120]}). "
-            f"Write it again with `spacy-prokd convert`, or rename it if it is in another format."
+            f"{path} is not a readable .spacy file ({type(error).__name__}: {reason}). "
+            f"Write it again with `spacy-prokd convert`, which reads other formats by the ending of a file's name."
         ) from None
 
 
