@@ -38,10 +38,6 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf8")
     for path in [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
-NEEDS_CORPORA = {
-    "README.md",
-    "docs/decisions.md",
-}  # Python that wants what a whole run, or a corpus from elsewhere, leaves
 CONFIGS = {f"configs/{path.name}": Config().from_disk(path, interpolate=False) for path in ROOT.glob("configs/*.cfg")}
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -73,9 +69,11 @@ def without_blocks(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def left_behind(tmp_path_factory, small_tok2vec) -> Path:
-    """What a run of the workflow leaves, with a tiny pipeline as teacher, student and installed package."""
-    folder = tmp_path_factory.mktemp("run")
+def left_behind(tmp_path_factory, small_tok2vec, tiny_encoder) -> Path:
+    """What a run of the workflow leaves in `run`, with a tiny pipeline as teacher, student and installed package, and
+    stand-ins of a sentence or two for corpora that are not in this repository."""
+    root = tmp_path_factory.mktemp("left_behind")
+    folder = root / "run"
     nlp = make_nlp(small_tok2vec)
     docs = make_docs(nlp.vocab, SOURCE)
     initialize(nlp, to_examples(docs))
@@ -83,18 +81,25 @@ def left_behind(tmp_path_factory, small_tok2vec) -> Path:
     for name in ("xx_prokd_de", "training/de/teacher/model-last", "training/de/student/model-last"):
         (folder / name).mkdir(parents=True)
         nlp.to_disk(folder / name)
+    shutil.copytree(tiny_encoder, folder / "encoders" / "multilingual-e5-small")
     plain = [Doc(nlp.vocab, words=text.split()) for text in TARGET]
-    for name, content in {"en/train": docs, "en/dev": docs, "de/train": plain, "de/dev": docs}.items():
-        path = folder / "corpus" / "de" / f"{name}.spacy"
+    chinese = [Doc(nlp.vocab, words=list("科·比-布、莱"), ents=["B-PER", *["I-PER"] * 6])]
+    corpora = {"de/en/train": docs, "de/en/dev": docs, "de/de/train": plain, "de/de/dev": docs}
+    for name, content in {**corpora, "ar/en/train": docs, "zh/zh/dev": chinese}.items():
+        path = folder / "corpus" / f"{name}.spacy"
         path.parent.mkdir(parents=True, exist_ok=True)
         DocBin(docs=content).to_disk(path)
-    return folder
+    for name in ("conll/de", "conll/es", "conll/en", "wikiann/ar", "wikiann/zh"):
+        path = root / "shared" / "data" / name / "train.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text("Berlin\tB-LOC\n\nRain\tO\n", encoding="utf8")
+    return root
 
 
 @pytest.fixture
 def workspace(left_behind, tmp_path, monkeypatch) -> Path:
-    """A copy of `left_behind`, where one is."""
-    shutil.copytree(left_behind, tmp_path / "run")
+    """A copy of `left_behind`; one is in `run`."""
+    shutil.copytree(left_behind, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "run")
     return tmp_path / "run"
 
@@ -106,7 +111,7 @@ def run_python(page: str) -> None:
         exec(compile("\n" * block.line + block.text, page, "exec"), names)
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in NEEDS_CORPORA])
+@pytest.mark.parametrize("page", pages_with("python"))
 def test_python_runs(page, workspace):
     run_python(page)
 
