@@ -179,7 +179,7 @@ def calls(page: str) -> Iterator[Call]:
 def find_command(call: Call) -> tuple[Any, list[str]]:
     """The command and its arguments."""
     command, arguments = get_command(spacy_app if call.program == "spacy" else app), list(call.arguments)
-    while hasattr(command, "commands") and arguments != ["--help"]:
+    while hasattr(command, "commands") and not (len(arguments) == 1 and arguments[0].startswith("--")):
         assert arguments and arguments[0] in command.commands, f"{call}: no such command"
         command = command.commands[arguments.pop(0)]
     return command, arguments
