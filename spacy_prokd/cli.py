@@ -229,7 +229,10 @@ def evaluate(
     compare_with: Annotated[
         Optional[Path], typer.Option(help="JSON file of another evaluation, to show beside this one")
     ] = None,
-    tagged: Annotated[Optional[Path], typer.Option(help=".spacy file to write: the texts as they were tagged")] = None,
+    tagged: Annotated[
+        Optional[Path],
+        typer.Option(help=".spacy file to write: the texts as tagged, and plain ones if no target text has labels"),
+    ] = None,
     prototypes: Annotated[
         Optional[Path], typer.Option(help=".spacy file to write: as the student's prototypes alone would tag them")
     ] = None,
@@ -248,9 +251,11 @@ def evaluate(
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
     scored = choose_data(data, source_lang, target_lang) if data.is_dir() else [data]
     notes = [f"Scored on {', '.join(map(str, scored))}"] if data.is_dir() else []
+    unlabelled = None
     if data.is_dir() and scored[0].parent == data / source_lang:
         notes.append(f"No text in {target_lang} has labels to score on: this says only that training went well.")
-    metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes)
+        unlabelled = data / target_lang / "train.spacy"
+    metrics[output.stem] = evaluate(pipeline, scored, output, tagged, prototypes, unlabelled)
     if word_map is not None:
         write_word_map(pipeline, data, source_lang, target_lang, word_map)
     show(metrics[output.stem], as_json, *notes, compare(metrics))

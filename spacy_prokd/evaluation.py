@@ -18,6 +18,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from .calibration import calibration, collect_scores
+from .corpus.docbins import read_docs
 from .corpus.joined import folders_of
 from .corpus.readers import copy_words
 from .errors import ProKDError
@@ -32,6 +33,7 @@ from .scoring import gold_spans, predicted_spans, score_entities
 
 _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
 _TOLERANCE = 1e-6
+_MOST_UNLABELLED = 1000  # texts: enough to find disagreements in, tagged in seconds
 
 
 def evaluate(
@@ -40,6 +42,7 @@ def evaluate(
     output_path: Path,
     tagged_path: Path | None = None,
     prototypes_path: Path | None = None,
+    unlabelled: Path | None = None,
 ) -> dict[str, Any]:
     """Score a saved pipeline on a .spacy file, with the file's own words, and write the metrics.
 
@@ -51,6 +54,8 @@ def evaluate(
         labels as the span group "gold".
     prototypes_path (Path | None): Such a file of what the pipeline's own prototypes say, see `tag_by_prototypes`;
         without a document where it has none.
+    unlabelled (Path | None): A .spacy file whose first texts are tagged too, for these two files alone and without
+        that span group: text of the target, where its labels are not what is scored.
     RETURNS (dict[str, Any]): What the JSON file holds: spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`
         (with `support`, the number of gold entities), `token_f`, `seqeval_f`; `calibration` of the scores
         (`ece` and its `bins`, None where there are no scores); `data` (language and split), `sentences`, `words` and
@@ -91,10 +96,11 @@ def evaluate(
     if len(paths) > 1:
         rest = iter(examples)
         metrics["parts"] = {name: _score(list(islice(rest, len(docs)))) for name, docs in zip(names, parts)}
+    also = [] if unlabelled is None else _read_unlabelled(nlp, unlabelled)
     if tagged_path is not None:
-        _save_tagged(tagged_path, examples)
+        _save_tagged(tagged_path, [*examples, *_tag(nlp, also)[0]])
     if prototypes_path is not None:
-        _save_tagged(prototypes_path, tag_by_prototypes(nlp, references))
+        _save_tagged(prototypes_path, tag_by_prototypes(nlp, [*references, *also]))
     with atomic_file(output_path) as temporary:
         temporary.write_text(to_json(metrics), encoding="utf8")
     return metrics
@@ -201,6 +207,11 @@ def _read_labelled(nlp: Language, path: Path) -> list[Doc]:
         n_skipped = len(docs) - len(labelled)
         warnings.warn(f"{path}: {n_skipped} of {len(docs)} documents have no labels: not scored.", stacklevel=3)
     return labelled
+
+
+def _read_unlabelled(nlp: Language, path: Path) -> list[Doc]:
+    """Read the first texts, and none of the labels that they may have."""
+    return [copy_words(doc) for doc in islice(read_docs(path, nlp.vocab), _MOST_UNLABELLED)]
 
 
 def _tag(nlp: Language, references: list[Doc]) -> tuple[list[Example], float]:

@@ -1,4 +1,4 @@
-"""Where a pipeline went wrong, in tagged texts that have the labels too: for people to look at."""
+"""Where a pipeline went wrong, in tagged texts that have the labels too, and where two disagree."""
 
 from __future__ import annotations
 
@@ -32,10 +32,16 @@ class Confusion(NamedTuple):
 
 
 def keep_gold(example: Example) -> Doc:
-    """The tagged Doc of an example, with the labels as a span group."""
+    """The tagged Doc of an example, with the labels, if it has any, as a span group."""
     doc = example.predicted
-    doc.spans[GOLD_SPANS] = example.get_aligned_spans_y2x(list(example.reference.ents))
+    if example.reference.has_annotation("ENT_IOB"):
+        doc.spans[GOLD_SPANS] = example.get_aligned_spans_y2x(list(example.reference.ents))
     return doc
+
+
+def is_labelled(doc: Doc) -> bool:
+    """Whether a Doc from `keep_gold` has labels."""
+    return GOLD_SPANS in doc.spans
 
 
 def entity_of(span: Span) -> Entity:
@@ -44,7 +50,7 @@ def entity_of(span: Span) -> Entity:
 
 
 def gold_of(doc: Doc) -> set[Entity]:
-    """What the labels say of a Doc from `keep_gold`."""
+    """What the labels say of a Doc from `keep_gold` that has some."""
     return set(map(entity_of, doc.spans[GOLD_SPANS]))
 
 
@@ -100,14 +106,17 @@ def find_disagreements(first: Sequence[Doc], second: Sequence[Doc], most: int) -
     return _once(sorted(sureness, key=lambda text: -sureness[text]), first)[:most]
 
 
-def count_alone(docs: Sequence[Doc], others: Sequence[Doc]) -> tuple[int, int]:
+def count_alone(docs: Sequence[Doc], others: Sequence[Doc]) -> tuple[int | None, int]:
     """Of the entities that only one pipeline finds: how many are right, and how many there are.
+
+    Without labels nobody knows how many are right: None.
 
     docs (Sequence[Doc]): From `keep_gold`, tagged by this pipeline.
     others (Sequence[Doc]): The same texts, tagged by another.
     """
     alone = [(doc, ent) for doc, other in zip(docs, others, strict=True) for ent in _only(doc, other)]
-    return sum(entity_of(ent) in gold_of(doc) for doc, ent in alone), len(alone)
+    right = sum(entity_of(ent) in gold_of(doc) for doc, ent in alone) if all(map(is_labelled, docs)) else None
+    return right, len(alone)
 
 
 def _once(texts: Sequence[int], docs: Sequence[Doc]) -> list[int]:

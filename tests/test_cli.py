@@ -307,8 +307,11 @@ def test_label_evaluate_and_report(run, trained, saved):
 def test_scores_of_the_source_are_called_that(run, fails, raw, saved, tmp_path):
     (raw / "de" / "test.conll").unlink()
     run("convert", raw, tmp_path / "corpus")
-    code, out, _err = run("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics.json")
+    arguments = ("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics.json")
+    code, out, _err = run(*arguments, "--tagged", tmp_path / "tagged.spacy")
     assert code == 0 and "No text in de has labels to score on" in out
+    tagged = [doc.text.split() for doc in read_docs(tmp_path / "tagged.spacy", spacy.blank("xx").vocab)]
+    assert tagged == [read_tagged(text)[0] for text in SOURCE] + [text.split() for text in TARGET]
     arguments = ("evaluate", saved, tmp_path / "corpus", tmp_path / "metrics.json", "--target-lang", "nl")
     assert "has no folder 'nl'" in fails(*arguments)
 

@@ -104,6 +104,26 @@ def test_without_prototypes_the_file_has_no_texts(pipeline: Path, tmp_path: Path
     assert len(DocBin().from_disk(said)) == 0
 
 
+def test_texts_without_labels_are_tagged_beside_those_that_are_scored(
+    student_nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own labels, if they have any, are not looked at."""
+    monkeypatch.setattr(evaluation, "_MOST_UNLABELLED", 2)
+    student_nlp.to_disk(tmp_path / "student")
+    docs = make_docs(student_nlp.vocab, SOURCE)
+    for name, some in {"dev": docs[:1], "plain": docs[1:]}.items():
+        DocBin(docs=some).to_disk(tmp_path / f"{name}.spacy")
+    files = tmp_path / "tagged.spacy", tmp_path / "prototypes.spacy"
+    arguments = (tmp_path / "student", tmp_path / "dev.spacy", tmp_path / "m.json", *files)
+    with pytest.warns(UserWarning, match="only in the pipeline"):
+        metrics = evaluate(*arguments, unlabelled=tmp_path / "plain.spacy")
+    assert metrics["sentences"] == 1
+    for file in files:
+        read = list(DocBin().from_disk(file).get_docs(student_nlp.vocab))
+        assert [doc.text for doc in read] == [doc.text for doc in docs[:3]]
+        assert [("gold" in doc.spans, bool(doc.ents)) for doc in read] == [(True, True), (False, True), (False, False)]
+
+
 def test_words_are_those_of_the_file(pipeline: Path, tmp_path: Path) -> None:
     """The pipeline's own tokenizer would make three words of these two."""
     data = save_docs(tmp_path / "dev.spacy", [(["Anna", "Bonn-Süd,"], ["B-PER", "O"])])

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_prokd.mistakes import count_alone, count_confusions, find_disagreements, find_worst, keep_gold
+from spacy_prokd.mistakes import count_alone, count_confusions, find_disagreements, find_worst, is_labelled, keep_gold
 
 VOCAB = Vocab()
 NUMBERS = count()
@@ -73,6 +73,12 @@ def test_disagreements_are_sorted_by_the_score_of_what_only_one_found() -> None:
     assert find_disagreements(teacher, student, most=2) == [2, 1]
     assert count_alone(teacher, student) == (2, 2)
     assert count_alone(student, teacher) == (0, 2)
+
+
+def test_without_labels_nobody_knows_who_is_right() -> None:
+    one, other = (Doc(VOCAB, words=["a", "b"], ents=tags) for tags in (["B-PER", "O"], ["B-PER", "B-LOC"]))
+    assert count_alone([other], [one]) == (None, 1)
+    assert not is_labelled(keep_gold(Example(one, Doc(VOCAB, words=["a", "b"])))) and is_labelled(tagged("O", "O"))
 
 
 def test_without_scores_texts_are_in_their_order() -> None:

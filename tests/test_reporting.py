@@ -65,11 +65,11 @@ def make_run(folder):
 
 
 def save_tagged(path, texts):
-    """Write texts as a pipeline tagged them: words, gold tags, found tags and scores of each."""
+    """Write texts as a pipeline tagged them: words, gold tags (or None), found tags and scores of each."""
     vocab, docs = Vocab(), DocBin()
     for words, gold, found, scores in texts:
         doc = scored_doc(vocab, words.split(), found.split(), scores)
-        docs.add(keep_gold(Example(doc, Doc(vocab, words=words.split(), ents=gold.split()))))
+        docs.add(keep_gold(Example(doc, Doc(vocab, words=words.split(), ents=gold and gold.split()))))
     docs.to_disk(path)
 
 
@@ -208,6 +208,38 @@ def test_prototypes_stand_beside_the_teacher(full_run):
     assert "Of 1 entities found by the prototypes alone, 0 are right." in page
     DocBin().to_disk(full_run["prototypes"])
     assert "teacher and prototypes" not in write_report(**full_run).read_text(encoding="utf8")
+
+
+def test_disagreements_are_of_the_targets_text_where_the_source_was_scored(full_run):
+    for path in full_run["metrics"].values():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "data": "en dev"}))
+    scored = {"teacher": TEACHER, "student": STUDENT, "prototypes": TEACHER}
+    plain = {"teacher": ("B-PER O O", [0.9]), "student": ("B-PER O B-LOC", [0.8, 0.7]), "prototypes": ("O O O", [])}
+    for role, path in {**full_run["tagged"], "prototypes": full_run["prototypes"]}.items():
+        save_tagged(path, [*scored[role], ("Otto in Ulm", None, *plain[role])])
+    page = write_report(**full_run).read_text(encoding="utf8")
+    text = " ".join(page.split())
+    assert "entity of each type in en dev was found" in text
+    assert cells(page, "student")[1:3] == [["LOC", "1", "·", "·"], ["PER", "1", "·", "·"]], "of what was scored"
+    worst, disagreements = page[page.index("was worst in en</h3>") :].split("Where teacher and student disagree")
+    assert len(texts_of(worst, "")) == 1 and 'lang="en"' in worst and "Otto" not in worst
+    assert text.count("1 texts in de of those trained on. They have no labels: nobody knows which of the two is") == 2
+    assert "0 entities were found by the teacher alone. 1 entities were found by the student alone." in text
+    assert "alone, " not in text
+    of_two, of_prototypes = disagreements.split("Where teacher and prototypes disagree")
+    ((teacher, student),) = texts_of(of_two, "")
+    marks = re.findall(r'class="entity (.*?)">(.*?)<small>(.*?)</small>', student)
+    assert marks == [("type-1", "Otto", "PER 0.80"), ("type-0 wrong", "Ulm", "LOC 0.70")]
+    assert 'lang="de"' in student and " wrong" not in teacher
+    assert len(texts_of(of_prototypes, "")) == 1 and "Otto" in of_prototypes
+
+
+def test_where_there_is_no_error_the_page_says_so(full_run):
+    for path in [*full_run["tagged"].values(), full_run["prototypes"]]:
+        save_tagged(path, [("Anna <i> Bonn", "B-PER O O", "B-PER O O", [0.9])])
+    page = write_report(**full_run).read_text(encoding="utf8")
+    assert "Where the student was worst</h3>\n<p>Nowhere: it made no error in de.</p>" in page
+    assert page.count("<p>Nowhere: they find the same entities in all 1 texts.</p>") == 2
 
 
 def test_words_with_another_preferred_tag_stand_with_a_place_of_them(full_run):

@@ -13,7 +13,7 @@ from thinc.api import Config
 
 from ..corpus.docbins import read_docs
 from ..errors import ProKDError
-from ..mistakes import GOLD_SPANS
+from ..mistakes import is_labelled
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def read_config(path: Path, command: str) -> Config:
 
 
 def read_tagged(paths: Mapping[str, Path]) -> dict[str, list[Doc]]:
-    """Read the test texts as each pipeline tagged them, with the labels.
+    """Read the scored texts as each pipeline tagged them, with the labels, and what was tagged without labels.
 
     paths (Mapping[str, Path]): What `evaluate --tagged` wrote, by the pipeline's name.
     RETURNS (dict[str, list[Doc]]): The same texts for each; empty if a file is missing, as of older workflows, or
@@ -78,7 +78,7 @@ def read_tagged(paths: Mapping[str, Path]) -> dict[str, list[Doc]]:
     if not all(tagged.values()):
         return {}
     for role, docs in tagged.items():
-        if not all(GOLD_SPANS in doc.spans for doc in docs):
+        if not any(map(is_labelled, docs)):
             raise ProKDError(f"{paths[role]} has no labels. Run `python -m spacy project run evaluate --force` again.")
     if len({tuple(doc.text for doc in docs) for docs in tagged.values()}) > 1:
         names = " and ".join(map(str, paths.values()))

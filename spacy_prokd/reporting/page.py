@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from spacy.tokens import Doc
 
 from ..corpus.joined import describe_target
 from ..files import atomic_file
-from ..mistakes import NONE, Confusion, count_alone, count_confusions
+from ..mistakes import GOLD_SPANS, count_alone, count_confusions, is_labelled
 from ..preferences import LABELS, Preference, compare_preferences
 from .curves import draw_labels, draw_learning, draw_reliability, read_label_facts, types_of
 from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
@@ -50,11 +51,12 @@ def write_report(
     output (Path): The HTML file; it appears whole or not at all.
     source_lang (str): The language with labels.
     target_lang (str): The language without.
-    metrics (Mapping[str, Path]): The JSON files of `evaluate`, on the target's test set.
+    metrics (Mapping[str, Path]): The JSON files of `evaluate`.
     logs (Mapping[str, Path]): The JSON Lines files of spacy-prokd.Logger.v1.
     configs (Mapping[str, Path]): The trained pipelines' `config.cfg`.
-    tagged (Mapping[str, Path]): The test set as each tagged it, with the labels; left out if a file is missing.
-    prototypes (Path): The test set as the student's prototypes tagged it; left out if it is missing or empty.
+    tagged (Mapping[str, Path]): What was scored as each tagged it, with the labels, and texts of the target without
+        labels, where what was scored is not of the target; left out if a file is missing.
+    prototypes (Path): The same texts as the student's prototypes tagged them; left out if it is missing or empty.
     word_map (Path): Words of both languages as points of a plane; left out if it is missing.
     RETURNS (Path): `output`.
     RAISES (ProKDError): If an input is missing or damaged, with the project command that makes it.
@@ -67,12 +69,10 @@ def write_report(
     teacher = next(iter(tagged))
     said = read_tagged({teacher: tagged[teacher], "prototypes": prototypes})
     words = read_word_map(word_map)
-    confusions = {role: count_confusions(each) for role, each in docs.items()}
+    labelled = {role: list(filter(is_labelled, each)) for role, each in docs.items()}
     support = _support(scores.values())
     label_facts = read_label_facts(evaluations)
-    looks = _looks(
-        [*support, *types_of(label_facts)], [*confusions.values(), *map(count_confusions, said.values())], words
-    )
+    looks = _looks([*support, *types_of(label_facts)], chain(*docs.values(), *said.values()), words)
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=describe_target(target_lang),
@@ -92,11 +92,11 @@ def write_report(
         reliability=draw_reliability(scores),
         hues=HUES,
         looks=looks,
-        confusions=confusions,
+        confusions={role: count_confusions(each) for role, each in labelled.items()},
         words=words,
         side=SIDE,
         groups={kind: group_points((words or {}).get(kind, ()), looks) for kind in ("words", "prototypes")},
-        **(_show_mistakes(docs, looks) if docs else {}),
+        **(_show_mistakes(labelled, looks) if docs else {}),
         disagreements=[_show_disagreements(each, looks) for each in (docs, said) if each],
     )
     with atomic_file(output) as temporary:
@@ -123,11 +123,12 @@ def _support(scores: Iterable[Mapping[str, Any]]) -> dict[str, int | None]:
     return dict(sorted(support.items()))
 
 
-def _looks(labels: Iterable[str], confusions: Iterable[Confusion], words: Mapping[str, Any] | None) -> dict[str, str]:
+def _looks(labels: Iterable[str], docs: Iterable[Doc], words: Mapping[str, Any] | None) -> dict[str, str]:
     """The CSS class of each type that is on the page: its colour."""
-    found = set(labels).union(*(pair for confusion in confusions for pair in confusion.types))
-    found.update(point["tag"][2:] for point in (words or {}).get("words", ()))
-    return {label: f"type-{number % len(HUES)}" for number, label in enumerate(sorted(found - {NONE}))}
+    found = set(labels)
+    found.update(span.label_ for doc in docs for span in (*doc.ents, *doc.spans.get(GOLD_SPANS, ())))
+    found.update(point["tag"][2:] for point in (words or {}).get("words", ()) if point["tag"] != "O")
+    return {label: f"type-{number % len(HUES)}" for number, label in enumerate(sorted(found))}
 
 
 def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
@@ -145,10 +146,16 @@ def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]
 
 
 def _show_disagreements(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
-    """Texts that two disagree about, and how often who is right."""
+    """Texts that two disagree about, those without labels if there are any, and how often who is right."""
+    unlabelled = {role: [doc for doc in docs if not is_labelled(doc)] for role, docs in tagged.items()}
+    compared = unlabelled if all(unlabelled.values()) else tagged
     return {
-        "alone": {role: count_alone(tagged[role], tagged[other]) for role, other in zip(tagged, reversed(tagged))},
-        "texts": show_disagreements(tagged, looks),
+        "labelled": compared is tagged,
+        "n_texts": len(next(iter(compared.values()))),
+        "alone": {
+            role: count_alone(compared[role], compared[other]) for role, other in zip(compared, reversed(compared))
+        },
+        "texts": show_disagreements(compared, looks),
     }
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from spacy import displacy
 from spacy.tokens import Doc, Span
 
-from ..mistakes import GOLD_SPANS, entity_of, find_disagreements, find_worst, found_of, gold_of
+from ..mistakes import GOLD_SPANS, entity_of, find_disagreements, find_worst, found_of, gold_of, is_labelled
 from ..scoring import Span as Entity
 from ..span_scores import get_span_score
 
@@ -37,7 +37,7 @@ def show_disagreements(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, 
 
     tagged (Mapping[str, Sequence[Doc]]): By the pipeline's name, the documents as it tagged them.
     looks (Mapping[str, str]): The CSS class of each type.
-    RETURNS (list[Lines]): For each text what the labels say, and what the pipelines.
+    RETURNS (list[Lines]): For each text what the labels say, if it has any, and what the pipelines.
     """
     chosen = find_disagreements(*tagged.values(), MOST_TEXTS)
     return [_show({role: docs[text] for role, docs in tagged.items()}, looks) for text in chosen]
@@ -57,21 +57,22 @@ def show_word(doc: Doc, word: int) -> Markup:
 
 
 def _show(found: Mapping[str, Doc], looks: Mapping[str, str]) -> Lines:
-    """What the labels say of one text, and what each pipeline; what is wrong is marked."""
+    """What the labels say of one text, and what each pipeline; what is wrong is marked, or found by one alone."""
     doc = next(iter(found.values()))
     said = list(map(found_of, found.values()))
-    gold = gold_of(doc)
-    agreed = gold.intersection(*said)
-    first_error = min(gold.union(*said) - agreed)[0]
+    right = gold_of(doc) if is_labelled(doc) else set.intersection(*said)
+    agreed = right.intersection(*said)
+    first_error = min(right.union(*said) - agreed)[0]
     start = max(0, first_error - _WORDS_BEFORE) if len(doc) > MOST_WORDS else 0
     end = start + MOST_WORDS
-    return [
-        ("labels", _draw({span: span.label_ for span in doc.spans[GOLD_SPANS]}, doc[start:end], agreed, looks)),
-        *(
-            (role, _draw({ent: _told(ent) for ent in each.ents}, each[start:end], gold, looks))
-            for role, each in found.items()
-        ),
+    lines = [
+        (role, _draw({ent: _told(ent) for ent in each.ents}, each[start:end], right, looks))
+        for role, each in found.items()
     ]
+    if is_labelled(doc):
+        labels = {span: span.label_ for span in doc.spans[GOLD_SPANS]}
+        lines.insert(0, ("labels", _draw(labels, doc[start:end], agreed, looks)))
+    return lines
 
 
 def _told(ent: Span) -> str:
