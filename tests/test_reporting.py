@@ -120,6 +120,14 @@ def test_the_page_has_scores_curves_and_settings(run):
     assert "spacy-prokd.Logger.v1" not in page
 
 
+@pytest.mark.parametrize("encoder", ["/home/ada/my-encoder", "encoders//home/ada/my-encoder"])
+def test_a_folder_of_this_machine_is_shown_by_its_name(run, encoder):
+    for path in run["configs"].values():
+        path.write_text(path.read_text().replace("assets/encoder", encoder))
+    page = write_report(**run).read_text(encoding="utf8")
+    assert "<td>my-encoder</td>" in page and "ada" not in page
+
+
 def test_scores_of_the_source_are_called_that(run):
     assert "labels to score on" not in write_report(**run).read_text(encoding="utf8")
     for path in run["metrics"].values():

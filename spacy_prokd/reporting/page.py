@@ -178,4 +178,11 @@ def _run_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the result: the components with their objective and model, and how they were trained."""
     training = {key: value for key, value in config["training"].items() if key not in ("logger", "score_weights")}
-    return {**dotted(config["components"]), **dotted(training, prefix="training.")}
+    settings = {**dotted(config["components"]), **dotted(training, prefix="training.")}
+    return {name: _without_folders(value) for name, value in settings.items()}
+
+
+def _without_folders(value: Any) -> Any:
+    """Of a path from the root, also one in `encoders/`, the last name alone: a report is made to be passed on."""
+    is_from_root = isinstance(value, str) and (Path(value).is_absolute() or "//" in value)
+    return Path(value).name or value if is_from_root else value
