@@ -16,6 +16,7 @@ from .corpus.docs import LabelMap
 from .corpus.formats import check_format
 from .corpus.hub import fetch, is_on_hub
 from .corpus.joined import check_twice
+from .corpus.origins import write_origins
 from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
@@ -101,10 +102,14 @@ def make_project(
         report = check_files(by_language, label_map=label_map, nlp=nlp)
         if not dry_run:
             with atomic_folder(folder) as project:
-                for lang, of_language in by_language.items():
-                    (project / "data" / lang).mkdir(parents=True)
-                    for split, path in of_language.items():
-                        shutil.copyfile(path, project / "data" / lang / f"{split}{path.suffix.lower()}")
+                given = {}
+                for files in (source, *targets):
+                    (project / "data" / files.lang).mkdir(parents=True)
+                    for split, path in by_language[files.lang].items():
+                        copy = project / "data" / files.lang / f"{split}{path.suffix.lower()}"
+                        shutil.copyfile(path, copy)
+                        given[copy] = files.by_split[split]
+                write_origins(project / "data", given)
                 _write_workflow(project, source.lang, targets[0].lang, pipeline_lang, label_map or {})
     return report
 
@@ -142,6 +147,7 @@ def _write_workflow(project: Path, source_lang: str, target_lang: str, pipeline_
         shutil.copyfile(template / "configs" / name, project / "configs" / name)
     settings = {
         "corpus_dir": "data",
+        "data_licence": "",
         "source_lang": source_lang,
         "target_lang": target_lang,
         "pipeline_lang": pipeline_lang,

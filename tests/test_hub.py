@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from spacy_prokd.corpus.hub import fetch, is_on_hub
+from spacy_prokd.corpus.origins import find_origin
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.project import Files, make_project
 
@@ -103,14 +104,20 @@ def test_columns_are_found_by_name(hub, tmp_path):
 
 def test_a_project_from_the_hub_has_files_of_its_own(hub, tmp_path):
     hub.stored |= {"me/labelled": LABELLED, "me/plain": PLAIN}
-    files = Files("en", Path("hf://datasets/me/labelled/en")), [Files("nl", Path("hf://datasets/me/plain"))]
+    files = Files("en", Path("hf://datasets/me/labelled@v1.0/en")), [Files("nl", Path("hf://datasets/me/plain"))]
     for dry_run in (True, False):
         report = make_project(tmp_path / "made", *files, dry_run=dry_run)
         assert report.source.splits["train"].entities == {"LOC": 18, "PER": 18}
         assert report.source.splits["train"].file == "en/me-labelled-en-train.jsonl"
         assert (tmp_path / "made").exists() is not dry_run
     data = tmp_path / "made" / "data"
-    assert sorted(str(path.relative_to(data)) for path in data.rglob("*.*")) == ["en/train.jsonl", "nl/train.jsonl"]
+    assert {find_origin(path) for path in data.glob("*/*")} == {
+        "hf://datasets/me/labelled@v1.0/en",
+        "hf://datasets/me/plain",
+    }
+    assert sorted(str(path.relative_to(data)) for path in data.rglob("*.*")) == [
+        *("en/train.jsonl", "nl/train.jsonl", "origins.json")
+    ]
     assert json.loads((data / "nl" / "train.jsonl").read_text(encoding="utf8")) == {"text": "Zij woont."}
 
 

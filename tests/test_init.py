@@ -44,6 +44,7 @@ def test_a_project_has_all_that_it_needs(files, tmp_path):
         "configs/teacher.cfg",
         "data/en/train.jsonl",
         "data/nl/train.txt",
+        "data/origins.json",
         "project.yml",
     ]
     assert (project / "data/en/train.jsonl").read_bytes() == files[0].train.read_bytes()
@@ -61,7 +62,8 @@ def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
         load_project_config(ROOT, interpolate=False),
     )
     changed = {name for name in ours["vars"] if made["vars"][name] != ours["vars"][name]}
-    assert changed == {"corpus_dir", "target_lang", "corpus_labels", "package_name"}
+    assert changed == {"corpus_dir", "target_lang", "corpus_labels", "package_name", "data_licence"}
+    assert made["vars"]["data_licence"] == "", "ours is that of the sample"
     assert made["vars"]["package_name"] == "prokd_zh_hans"
     assert json.loads(made["vars"]["corpus_labels"]) == {"PER": "PERSON", "X'\\": None}
     assert made["commands"] == ours["commands"]
@@ -94,6 +96,7 @@ def test_all_files_find_their_place(files, tmp_path):
         "nl/labelled.jsonl",
         "nl/test.jsonl",
         "nl/train.txt",
+        "origins.json",
     ]
 
 
@@ -101,7 +104,9 @@ def test_several_targets_have_folders_of_their_own(files, tmp_path):
     swedish = tmp_path / "my_sv.txt"
     swedish.write_text("Hon bor i Lund.\n", encoding="utf8")
     report = make(tmp_path / "project", [*files, Files("sv", swedish)])
-    assert snapshot(tmp_path / "project" / "data") == ["en/train.jsonl", "nl/train.txt", "sv/train.txt"]
+    assert snapshot(tmp_path / "project" / "data") == [
+        *("en/train.jsonl", "nl/train.txt", "origins.json", "sv/train.txt")
+    ]
     assert [(each.lang, each.splits["train"].docs) for each in report.targets] == [("nl", 2), ("sv", 1)]
     made = load_project_config(tmp_path / "project", interpolate=False)["vars"]
     assert (made["target_lang"], made["package_name"]) == ("nl", "prokd_${vars.target_lang}")

@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -62,7 +63,7 @@ def run(tmp_path_factory):
     nlp.to_disk(root / "student")
     for lang, docs in {"en": 640, "de": 800}.items():
         (root / "corpus" / lang).mkdir(parents=True)
-        report = {"lang": lang, "splits": {"train": {"docs": docs, "words": 9999}}}
+        report = {"lang": lang, "splits": {"train": {"docs": docs, "words": 9999, "origin": f"my|{lang}.txt"}}}
         srsly.write_json(root / "corpus" / lang / "convert.json", report)
     names = ["Ada|Lovelace", "Ada|Lovelace", "Alan", "Grace", "Kurt"]
     labelled = [Doc(nlp.vocab, words=[name, "wrote"], ents=["B-PER", "O"]) for name in names]
@@ -147,6 +148,7 @@ def test_meta_says_what_it_was_made_of(wheel):
     assert notes["encoder"] == bundled_encoder.NAME
     assert notes["encoder_licence"] == bundled_encoder.LICENCE_NOTE
     assert notes["sentences"] == {"en train": 640, "de train": 800}
+    assert notes["origins"] == {"en train": "my|en.txt", "de train": "my|de.txt"}
     assert (notes["source_lang"], notes["target_lang"]) == ("en", "de")
 
 
@@ -156,21 +158,24 @@ def test_the_readme_is_a_model_card(run, wheel):
     assert 'spacy.load("xx_prokd_de")' in card and "ent._.score" in card
     assert "| PER | 131 | 70.0 | 60.0 | 64.6 | Ada\\|Lovelace, Alan, Grace |" in card, "the most frequent names"
     assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
-    assert "| de train | 800 |" in card
+    assert "| de train | 800 | my\\|de.txt |" in card
+    assert "ask whoever built this package" in card
     assert bundled_encoder.LICENCE_NOTE in card
     assert "pieces" not in card and "labels to score on" not in card
     requirements = srsly.read_json(run["output"] / "xx_prokd_de-0.2.0" / "meta.json")["requirements"]
     assert requirements and f"It needs `{requirements[0]}`" in card
-    assert 'doc = nlp("A text in de.")' in card, "it can be pasted as it is"
+    (line,) = re.findall("^doc = nlp.*$", card, flags=re.MULTILINE)
+    assert line.startswith('doc = nlp("Die ganze Stadt'), "it can be pasted as it is"
 
 
 def test_a_card_with_scores_of_the_source_says_so(run, tmp_path):
     for role in run["metrics"]:
         srsly.write_json(tmp_path / f"{role}.json", {**SCORES, "data": "en dev"})
     metrics = {role: tmp_path / f"{role}.json" for role in run["metrics"]}
-    package(**{**run, "output": tmp_path / "packages", "metrics": metrics})
+    package(**{**run, "output": tmp_path / "packages", "metrics": metrics, "data_licence": "CC0-1.0"})
     card = (tmp_path / "packages" / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
     assert "**No text in de had labels to score on.** All scores here are of text in en" in card
+    assert "- Training data: CC0-1.0.\n" in card and "ask whoever" not in card
 
 
 def test_a_package_of_two_languages_names_both(run, tmp_path):

@@ -20,6 +20,7 @@ from .contents import Contents
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .joined import languages_of, mix
+from .origins import find_origin
 from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
 
@@ -192,7 +193,7 @@ def _read_language(
     for split in (split for split in (*SPLITS, FEW_SHOT) if split in files):
         path = files[split]
         drop_annotation = unlabelled_train and split == "train"
-        report = SplitReport(file=f"{lang}/{path.name}")
+        report = SplitReport(file=f"{lang}/{path.name}", origin=find_origin(path))
         maker = DocMaker(
             nlp, path, contents[split], label_map=label_map, drop_annotation=drop_annotation, report=report
         )

@@ -35,7 +35,7 @@ def is_on_hub(path: Path) -> bool:
         return False
     if not _URI.fullmatch(path.as_posix()):
         raise ProKDError(
-            f"{_uri(path)} names no data set. Write hf://datasets/OWNER/NAME/CONFIG/SPLIT; @REVISION after the name, "
+            f"{to_uri(path)} names no data set. Write hf://datasets/OWNER/NAME/CONFIG/SPLIT; @REVISION after the name, "
             "the config and the split may be left out."
         )
     return True
@@ -58,15 +58,16 @@ def fetch(path: Path, split: str, folder: Path) -> Path:
         dataset = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # whatever the network, the hub, parquet or a wrong name make of it
         message = " ".join(str(error).split())
-        raise ProKDError(f"{_uri(path)} cannot be loaded ({type(error).__name__}): {message[:600]}") from error
+        raise ProKDError(f"{to_uri(path)} cannot be loaded ({type(error).__name__}): {message[:600]}") from error
     file = folder / f"{'-'.join(filter(None, (name.replace('/', '-'), config, split)))}.jsonl"
     with file.open("w", encoding="utf8") as lines:
-        for record in _read_records(dataset, _uri(path)):
+        for record in _read_records(dataset, to_uri(path)):
             print(json.dumps(record, ensure_ascii=False), file=lines)
     return file
 
 
-def _uri(path: Path) -> str:
+def to_uri(path: Path) -> str:
+    """What the user wrote, of which a path has lost a slash."""
     return path.as_posix().replace("hf:/", "hf://", 1)
 
 

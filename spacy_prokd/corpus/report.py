@@ -19,6 +19,7 @@ class SplitReport:
     """The counts of one split.
 
     file (str): Where it came from, relative to the corpus folder.
+    origin (str): The name of the file, or the data set of the hub, that this file was made of by `init`; else its own.
     scheme (str | None): The tag scheme of the file; None if it has no tags.
     annotated (bool): Whether the Docs written have entity annotation.
     docs, words (int): What was written.
@@ -33,6 +34,7 @@ class SplitReport:
     """
 
     file: str
+    origin: str = ""
     scheme: str | None = None
     annotated: bool = False
     docs: int = 0

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
-from importlib import import_module
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from spacy.tokens import Doc
 from ..loading import entity_labels, load_pipeline
 from ..network.prototypes import distances
 from ..prototype_tags import find_prototypes
+from ..sample_text import sample_sentences
 
 DIFFERENT = "≠"
 
@@ -153,10 +153,5 @@ def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
 def example_text(name: str) -> str:
     """Some sentences of spaCy's in the language of a pipeline; in several, where it names none that spaCy has."""
     nlp = load(name)
-    lang = nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang)
-    try:
-        sentences = import_module(f"spacy.lang.{lang}.examples").sentences
-    except ImportError:
-        sentences = import_module("spacy.lang.xx.examples").sentences
-    some = sentences[:: max(1, len(sentences) // 6)][:6]
-    return "\n".join(text + "." if text[-1].isalnum() else text for text in some)
+    sentences = sample_sentences(nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang))
+    return "\n".join(sentences[:: max(1, len(sentences) // 6)][:6])

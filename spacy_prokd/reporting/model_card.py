@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from ..corpus.joined import describe_target
+from ..corpus.joined import describe_target, languages_of
+from ..sample_text import sample_sentences
 
 
 def render_model_card(meta: Mapping[str, Any]) -> str:
@@ -21,4 +23,6 @@ def render_model_card(meta: Mapping[str, Any]) -> str:
     template = templates.get_template("model_card.md")
     facts = {**meta["spacy_prokd"], "target_lang": describe_target(meta["spacy_prokd"]["target_lang"])}
     as_they_are = {key: meta[key] for key in ("version", "pipeline", "requirements")}
-    return template.render(package=name, **as_they_are, **facts).lstrip()
+    sentence = sample_sentences(languages_of(meta["spacy_prokd"]["target_lang"])[0])[0]
+    text = json.dumps(sentence, ensure_ascii=False)  # quoted as Python quotes it, too
+    return template.render(package=name, text=text, **as_they_are, **facts).lstrip()
