@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from . import __version__
+from .arguments import parse_label_map, use_gpu
 from .commands import Commands
 from .errors import ProKDError
 from .results import show, size_table, written
@@ -102,7 +103,7 @@ def init(
         Files(source_lang, source, source_dev),
         pair_targets(target_lang, target, target_test or [], target_labelled or []),
         pipeline_lang=pipeline_lang,
-        label_map=_parse_label_map(labels),
+        label_map=parse_label_map(labels),
         dry_run=dry_run,
     )
     if dry_run:
@@ -132,7 +133,7 @@ def assets(
     """Check that the corpus folder has what is needed, and the machine its GPU, before anything takes time."""
     from .corpus.convert import list_corpus
 
-    _use_gpu(gpu_id)
+    use_gpu(gpu_id)
     found = list_corpus(corpus_dir, source_lang, target_lang, output)
     show(found, as_json, size_table({path: facts["bytes"] for path, facts in found.items()}))
 
@@ -153,7 +154,7 @@ def convert(
     from .corpus.convert import convert_corpus
     from .tokenizer import blank
 
-    label_map, nlp = _parse_label_map(labels), blank(pipeline_lang)
+    label_map, nlp = parse_label_map(labels), blank(pipeline_lang)
     report = convert_corpus(corpus_dir, source_lang, target_lang, output, label_map=label_map, nlp=nlp)
     show(asdict(report), as_json, report)
 
@@ -208,7 +209,7 @@ def label(
     """Store the teacher's probabilities with each text; a stopped run goes on where it was."""
     from .soft_labels import label_corpus
 
-    _use_gpu(gpu_id)
+    use_gpu(gpu_id)
     labelled = label_corpus(teachers, corpus, output, batch_size=batch_size, vectors=vectors, openers=openers)
     said = [f"Labelled {counted(labelled.texts, 'text')} in {output}"]
     for word, n_texts in labelled.openers.items():
@@ -245,7 +246,7 @@ def evaluate(
     from .reporting.inputs import read_metrics
     from .word_map import write_word_map
 
-    _use_gpu(gpu_id)
+    use_gpu(gpu_id)
     if word_map is not None and not data.is_dir():
         raise ProKDError(f"--word-map reads both languages, but {data} is no folder of a converted corpus.")
     metrics = {} if compare_with is None else {compare_with.stem: read_metrics(compare_with)}
@@ -414,36 +415,3 @@ def info(as_json: AsJson = False) -> None:
     for name, fact in facts.items():
         table.add_row(name, fact)
     show(facts, as_json, table)
-
-
-def _parse_label_map(text: str) -> dict[str, str | None] | None:
-    """Read `{LOCATION: LOC, MISC: null}`, YAML as it stands in project.yml."""
-    if not text.strip():
-        return None
-    import srsly
-
-    try:
-        label_map = srsly.yaml_loads(text)
-    except ValueError:
-        label_map = None
-    if not isinstance(label_map, dict):
-        raise ProKDError(f"The label map is not a mapping: {text}. Write it like '{{LOCATION: LOC, MISC: null}}'.")
-    return label_map
-
-
-def _use_gpu(gpu_id: int) -> None:
-    if gpu_id < 0:
-        return
-    import spacy
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ProKDError(
-            f"GPU {gpu_id} was asked for, but torch finds none. Use -1 for the CPU, or install a CUDA build of torch."
-        )
-    try:
-        spacy.require_gpu(gpu_id)
-    except ValueError as error:
-        raise ProKDError(
-            f'GPU {gpu_id} cannot be used: {error} Thinc needs CuPy: pip install "spacy-prokd[gpu]".'
-        ) from None
