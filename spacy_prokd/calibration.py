@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import spacy
@@ -11,18 +12,37 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from .corpus.docbins import read_labelled
 from .corpus.readers import copy_words
 from .decoding import soften
 from .errors import ProKDError
+from .files import atomic_folder
+from .loading import load_pipeline
 from .scoring import gold_spans
 
 N_BINS = 10
 TEMPERATURES = np.geomspace(1.0, 5.0, 66)  # 2.5 % apart; none makes scores surer, for in the target fewer are right
 
 
+class Calibration(NamedTuple):
+    """What a new temperature did to the scores of the text that it was fitted on.
+
+    texts, entities (int): How many were read, and found in them.
+    temperature (dict[str, float]): "before" and "after".
+    ece (dict[str, float | None]): The expected calibration error with each; None without entities.
+    """
+
+    texts: int
+    entities: int
+    temperature: dict[str, float]
+    ece: dict[str, float | None]
+
+
 @spacy.registry.callbacks("spacy-prokd.calibrate.v1")
 def calibrate(
-    corpus: Callable[[Language], Iterable[Example]], then: Optional[Callable[[Language], Language]] = None
+    corpus: Callable[[Language], Iterable[Example]],
+    then: Optional[Callable[[Language], Language]] = None,
+    data: str = "",
 ) -> Callable[[Language], Language]:
     """A callback for `training.before_to_disk`: scores say what they are worth, by labelled text of the source.
 
@@ -30,18 +50,60 @@ def calibrate(
 
     corpus (Callable): Labelled text that is not trained on, ${corpora.dev}.
     then (Optional[Callable]): Another callback to call after it.
+    data (str): What the text is, language and split, for the pipeline's meta.
     """
 
     def fit(nlp: Language) -> Language:
-        if "prokd_ner" not in nlp.pipe_names:
-            raise ProKDError(f"There is no prokd_ner to calibrate, only {', '.join(nlp.pipe_names)}.")
-        cfg = nlp.get_pipe("prokd_ner").cfg
-        threshold, cfg["threshold"], cfg["temperature"] = cfg["threshold"], 0.0, 1.0
-        cfg["temperature"] = fit_temperature(*tag_and_collect(nlp, [example.reference for example in corpus(nlp)]))
-        cfg["threshold"] = threshold
-        return nlp if then is None else then(nlp)
+        set_temperature(nlp, [example.reference for example in corpus(nlp)])
+        return _note(nlp if then is None else then(nlp), data)
 
     return fit
+
+
+def calibrate_pipeline(pipeline: str | Path, corpus: Path, output: Path) -> Calibration:
+    """Write a copy of a pipeline whose scores are calibrated on labelled text, of the target if there is any.
+
+    pipeline (str | Path): A saved pipeline's folder, or the name of an installed one; it stays as it is.
+    corpus (Path): A .spacy file of labelled documents.
+    output (Path): The folder to write; it appears whole or not at all, in place of a pipeline that is there.
+    RAISES (ProKDError): If pipeline or corpus cannot be read, the corpus has no labels or no entity is found in it,
+        or the output has something else in it.
+    """
+    if output.is_dir() and any(output.iterdir()) and not (output / "meta.json").is_file():
+        raise ProKDError(f"{output} has something in it that is no pipeline, and would be lost. Name a new folder.")
+    nlp = load_pipeline(pipeline)
+    found = set_temperature(nlp, read_labelled(corpus, nlp.vocab))
+    if not found.entities:
+        raise ProKDError(f"{pipeline} finds no entity in {corpus}: there is no score to calibrate. Name another file.")
+    with atomic_folder(output) as folder:
+        _note(nlp, f"{corpus.parent.name} {corpus.stem}").to_disk(folder)
+    return found
+
+
+def set_temperature(nlp: Language, references: Sequence[Doc]) -> Calibration:
+    """Set the temperature of prokd_ner's scores at which they say best which of its entities are right.
+
+    nlp (Language): The pipeline; entities below its threshold count too, for these depend on the temperature.
+    references (Sequence[Doc]): Labelled documents.
+    RAISES (ProKDError): If the pipeline has no prokd_ner.
+    """
+    if "prokd_ner" not in nlp.pipe_names:
+        raise ProKDError(f"There is no prokd_ner to calibrate, only {', '.join(nlp.pipe_names)}.")
+    cfg = nlp.get_pipe("prokd_ner").cfg
+    threshold, before = cfg["threshold"], cfg["temperature"]
+    cfg.update(threshold=0.0, temperature=1.0)
+    scores, right = tag_and_collect(nlp, references)
+    temperatures = {"before": before, "after": fit_temperature(scores, right)}
+    cfg.update(threshold=threshold, temperature=temperatures["after"])
+    found = {when: calibration(soften(scores, temperature), right) for when, temperature in temperatures.items()}
+    errors = {when: each and each["ece"] for when, each in found.items()}
+    return Calibration(len(references), len(scores), temperatures, errors)
+
+
+def _note(nlp: Language, data: str) -> Language:
+    """Write into the pipeline's meta what its scores were calibrated on."""
+    nlp.meta["spacy_prokd"] = {**nlp.meta.get("spacy_prokd", {}), "calibrated_on": data}
+    return nlp
 
 
 def fit_temperature(scores: np.ndarray, right: np.ndarray) -> float:

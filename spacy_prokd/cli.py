@@ -318,6 +318,27 @@ def annotate(
     )
 
 
+@command(TRAINED, "calibrate training/nl/student/model-last corpus/nl/nl/dev.spacy --output calibrated")
+def calibrate(
+    pipeline: Pipeline,
+    corpus: Annotated[Path, typer.Argument(help="Labelled .spacy file, which is no longer one to report scores of")],
+    output: Annotated[Path, typer.Option(help="Folder to write: the pipeline with other scores")],
+    as_json: AsJson = False,
+) -> None:
+    """Make scores say what they are worth in some labelled text, which changes no entity."""
+    from .calibration import calibrate_pipeline
+
+    found = calibrate_pipeline(pipeline, corpus, output)
+    (before, after), (was, became) = found.temperature.values(), found.ece.values()
+    show(
+        {**found._asdict(), **written(output)},
+        as_json,
+        f"Temperature of the scores: {before:.2f} before, {after:.2f} now. Of {found.entities:,} entities in {corpus} "
+        f"they were {100 * was:.1f} points off (expected calibration error), and are {100 * became:.1f}.",
+        f"The pipeline is in {output}",
+    )
+
+
 @command(TRAINED, "push packages/xx_prokd_nl-0.1.0 --repo USER/xx_prokd_nl --dry-run")
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder of the package: packages/<lang>_<name>-<version>")],

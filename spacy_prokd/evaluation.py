@@ -18,7 +18,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from .calibration import calibration, collect_scores
-from .corpus.docbins import read_docs
+from .corpus.docbins import read_docs, read_labelled
 from .corpus.joined import folders_of
 from .corpus.readers import copy_words
 from .errors import ProKDError
@@ -69,7 +69,7 @@ def evaluate(
     nlp = load_pipeline(pipeline_path)
     paths = [data] if isinstance(data, Path) else data
     files, names = ", ".join(map(str, paths)), [f"{path.parent.name} {path.stem}" for path in paths]
-    parts = [_read_labelled(nlp, path) for path in paths]
+    parts = [read_labelled(path, nlp.vocab) for path in paths]
     references = [doc for docs in parts for doc in docs]
     examples, seconds = _tag(nlp, references)
     scores = _score(examples)
@@ -187,26 +187,6 @@ def _format_row(scores: list[tuple[float | None, float | None, float]]) -> list[
     if len(scores) > 1:
         cells.append(f"{100 * (scores[-1][2] - scores[0][2]):+.2f}")
     return cells
-
-
-def _read_labelled(nlp: Language, path: Path) -> list[Doc]:
-    """Read the documents that have annotation."""
-    if not Path(path).is_file():
-        raise ProKDError(f"{path} is missing. Run `convert` first, or name another .spacy file.")
-    try:
-        docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProKDError(f"{path} is not a .spacy file, or is damaged. Run `convert` again.") from error
-    labelled = [doc for doc in docs if doc.has_annotation("ENT_IOB")]
-    if not any(doc.ents for doc in labelled):
-        raise ProKDError(
-            f"{path} has no labels, nothing to score: none of its {len(docs)} documents has an entity. "
-            f"Name a file that `convert` wrote from labelled text."
-        )
-    if len(labelled) < len(docs):
-        n_skipped = len(docs) - len(labelled)
-        warnings.warn(f"{path}: {n_skipped} of {len(docs)} documents have no labels: not scored.", stacklevel=3)
-    return labelled
 
 
 def _read_unlabelled(nlp: Language, path: Path) -> list[Doc]:

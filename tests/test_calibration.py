@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_prokd.calibration import calibrate, calibration, collect_scores, fit_temperature
+from spacy_prokd.calibration import (
+    calibrate,
+    calibrate_pipeline,
+    calibration,
+    collect_scores,
+    fit_temperature,
+    tag_and_collect,
+)
+from spacy_prokd.corpus.docbins import read_docs
 from spacy_prokd.decoding import ScoredSpan, soften
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.span_scores import set_entities
@@ -99,3 +109,58 @@ def test_calibrating_a_pipeline_changes_scores_and_no_entity(trained, source_exa
 def test_there_must_be_something_to_calibrate(nlp):
     with pytest.raises(ProKDError, match="no prokd_ner"):
         calibrate(lambda nlp: [])(nlp)
+
+
+def test_the_meta_says_what_a_training_calibrated_on(trained):
+    def describe(nlp):
+        nlp.meta["spacy_prokd"] = {"encoder": "tiny"}
+        return nlp
+
+    calibrate(lambda nlp: [], describe, data="en dev")(trained)
+    assert trained.meta["spacy_prokd"] == {"encoder": "tiny", "calibrated_on": "en dev"}
+
+
+@pytest.fixture
+def labelled(trained, source_docs, tmp_path) -> Path:
+    """Eight sentences with their labels and, once more, without any entity: half of what is found is wrong."""
+    bare = [Doc(trained.vocab, words=[w.text for w in doc], ents=["O"] * len(doc)) for doc in source_docs]
+    (tmp_path / "de").mkdir()
+    DocBin(docs=[*source_docs, *bare]).to_disk(tmp_path / "de" / "dev.spacy")
+    return tmp_path / "de" / "dev.spacy"
+
+
+def test_a_copy_of_a_pipeline_is_calibrated_on_a_file(trained, labelled, tmp_path):
+    trained.get_pipe("prokd_ner").cfg.update(threshold=0.5, temperature=1.25)
+    trained.to_disk(tmp_path / "saved")
+    before = (tmp_path / "saved" / "prokd_ner" / "cfg").read_bytes()
+    found = calibrate_pipeline(tmp_path / "saved", labelled, tmp_path / "new" / "copy")
+    assert (found.texts, found.temperature["before"]) == (16, 1.25)
+    assert found.temperature["after"] > 1.5 and found.ece["after"] < found.ece["before"]
+    copy = spacy.load(tmp_path / "new" / "copy")
+    assert copy.get_pipe("prokd_ner").cfg["temperature"] == found.temperature["after"]
+    assert copy.get_pipe("prokd_ner").cfg["threshold"] == 0.5
+    assert copy.meta["spacy_prokd"]["calibrated_on"] == "de dev"
+    assert (tmp_path / "saved" / "prokd_ner" / "cfg").read_bytes() == before
+    # what it says of its error is what `evaluate` would measure
+    copy.get_pipe("prokd_ner").cfg["threshold"] = 0.0
+    measured = calibration(*tag_and_collect(copy, list(read_docs(labelled, copy.vocab))))
+    assert measured["ece"] == pytest.approx(found.ece["after"], abs=1e-3)
+    again = calibrate_pipeline(tmp_path / "new" / "copy", labelled, tmp_path / "new" / "copy")
+    assert again.temperature["before"] == again.temperature["after"] == found.temperature["after"]
+
+
+def test_a_pipeline_is_calibrated_whole_or_not_at_all(trained, labelled, tmp_path):
+    trained.to_disk(tmp_path / "saved")
+    output = tmp_path / "new"
+    DocBin(docs=[Doc(trained.vocab, words=["Anna"])]).to_disk(tmp_path / "plain.spacy")
+    with pytest.raises(ProKDError, match=r"plain\.spacy has no labels"):
+        calibrate_pipeline(tmp_path / "saved", tmp_path / "plain.spacy", output)
+    DocBin(docs=[Doc(trained.vocab, words=["the"], ents=["B-PER"])]).to_disk(tmp_path / "other.spacy")
+    with pytest.raises(ProKDError, match=r"finds no entity in .*other\.spacy"):
+        calibrate_pipeline(tmp_path / "saved", tmp_path / "other.spacy", output)
+    assert not output.exists()
+    output.mkdir()
+    (output / "notes.txt").write_text("mine", encoding="utf8")
+    with pytest.raises(ProKDError, match="no pipeline, and would be lost"):
+        calibrate_pipeline(tmp_path / "saved", labelled, output)
+    assert [path.name for path in output.iterdir()] == ["notes.txt"]

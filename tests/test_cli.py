@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -175,6 +176,18 @@ def test_what_encoder_label_and_annotate_wrote_as_json(facts, raw, saved, corpus
     said = facts("annotate", saved, raw / "de" / "train.txt", doubtful, "--most", 3)
     assert said == {"texts": 3, "output": str(doubtful), "files": sizes(doubtful)}
     assert len(doubtful.read_text(encoding="utf8").splitlines()) == 3
+
+
+def test_calibrate_says_how_far_scores_were_off(run, facts, saved, corpus, tmp_path):
+    arguments = ("calibrate", saved, corpus / "source.spacy", "--output", tmp_path / "calibrated")
+    code, out, _err = run(*arguments)
+    assert code == 0 and re.search(
+        r"1\.00 before, \d\.\d\d now.* were \d+\.\d points off .*, and are \d+\.\d\.", out
+    ), out
+    said = facts(*arguments)
+    assert said["texts"] == len(SOURCE) and said["entities"] > 0
+    assert said["temperature"].keys() == said["ece"].keys() == {"before", "after"}
+    assert (said["output"], said["files"]) == (str(tmp_path / "calibrated"), sizes(tmp_path / "calibrated"))
 
 
 def test_what_report_package_and_push_make_as_json(facts, trained, monkeypatch):

@@ -188,7 +188,7 @@ def test_unreadable_data_is_named(pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(ProKDError, match="dev.spacy is missing"):
         evaluate(pipeline, tmp_path / "dev.spacy", tmp_path / "student.json")
     (tmp_path / "dev.spacy").write_text("Anna\tB-PER\n", encoding="utf8")
-    with pytest.raises(ProKDError, match="dev.spacy is not a .spacy file"):
+    with pytest.raises(ProKDError, match="dev.spacy is not a readable .spacy file"):
         evaluate(pipeline, tmp_path / "dev.spacy", tmp_path / "student.json")
 
 

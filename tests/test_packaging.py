@@ -53,6 +53,7 @@ def run(tmp_path_factory):
     }
     nlp.add_pipe("ner", config={"model": {"tok2vec": tok2vec}})
     nlp.add_pipe("sentencizer", config={"punct_chars": [".", "/", "!"]})
+    nlp.meta["spacy_prokd"] = {"calibrated_on": "en dev"}
     nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 12, "PER")]})])
     nlp.config["paths"].update({"train": str(root / "corpus"), "encoder": str(root / "encoder")})
     nlp.config["training"]["logger"] = {
@@ -161,6 +162,7 @@ def test_the_readme_is_a_model_card(run, wheel):
     assert "| de train | 800 | my\\|de.txt |" in card
     assert "ask whoever built this package" in card
     assert bundled_encoder.LICENCE_NOTE in card
+    assert "between 0 and 1, calibrated on labelled text: en dev. Loading" in card
     assert "pieces" not in card and "labels to score on" not in card
     requirements = srsly.read_json(run["output"] / "xx_prokd_de-0.2.0" / "meta.json")["requirements"]
     assert requirements and f"It needs `{requirements[0]}`" in card

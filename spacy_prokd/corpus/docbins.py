@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,28 @@ def read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
         if doc is None:
             return
         yield doc
+
+
+def read_labelled(path: Path, vocab: Vocab) -> list[Doc]:
+    """Read the Docs of a .spacy file that have annotation; of others it warns.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary the Docs will use.
+    RAISES (ProKDError): If the file is missing or no DocBin, or no Doc has an entity.
+    """
+    if not path.is_file():
+        raise ProKDError(f"{path} is missing. Run `convert` first, or name another .spacy file.")
+    docs = list(read_docs(path, vocab))
+    labelled = [doc for doc in docs if doc.has_annotation("ENT_IOB")]
+    if not any(doc.ents for doc in labelled):
+        raise ProKDError(
+            f"{path} has no labels, nothing to score: none of its {len(docs)} documents has an entity. "
+            f"Name a file that `convert` wrote from labelled text."
+        )
+    if len(labelled) < len(docs):
+        n_skipped = len(docs) - len(labelled)
+        warnings.warn(f"{path}: {n_skipped} of {len(docs)} documents have no labels: not scored.", stacklevel=3)
+    return labelled
 
 
 def count_docs(path: Path) -> int:
