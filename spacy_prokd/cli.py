@@ -398,7 +398,7 @@ def targets(
     project: Annotated[Path, typer.Option(help="Folder with project.yml")] = Path("."),
     as_json: AsJson = False,
 ) -> None:
-    """Run a project for several target languages: a teacher for all, a student and a package for each."""
+    """Run a project for several targets: a teacher for all, or for each if it is aligned, a student, a package each."""
     import sys
     from itertools import takewhile
 

@@ -1,4 +1,4 @@
-"""Several targets in one run of a project: a teacher for all, a student and a package for each."""
+"""Several targets in one run of a project: a teacher for all that may share one, a student and a package for each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import IO, Any
 import srsly
 from rich import box
 from rich.table import Table
+from spacy.util import load_config
 from typer.main import get_command
 from weasel import app as project_app
 from weasel.util import parse_config_overrides
@@ -23,6 +24,7 @@ from .errors import ProKDError
 from .reporting.inputs import read_metrics
 
 ROLES = ("teacher", "student")
+_TEACHER_CONFIG = Path("configs") / "teacher.cfg"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def train_targets(
 ) -> TargetScores:
     """Run the workflow `all` for the first target and `another`, with the first one's teacher, for each other.
 
+    A teacher that is aligned with the target's text is no other target's: then it is `all` for each.
+
     project (Path): Folder with project.yml.
     targets (Sequence[str]): Codes of the languages without labels; several with a plus sign between them, as in
         `nl+sv`, are one target: a student and a package for both.
@@ -67,9 +71,14 @@ def train_targets(
         raise ProKDError(f"{project} has no project.yml. Name the folder of a project: `spacy-prokd init` makes one.")
     check_twice(targets)
     _check_settings(project, settings)
+    is_shared = not reads_target(project / _TEACHER_CONFIG)
+    if not is_shared and len(targets) > 1:
+        why = f"alignment_weight is not 0 in {project / _TEACHER_CONFIG}, so that a teacher reads the target's text"
+        print(f"{why}: each target gets a teacher of its own.", file=stdout, flush=True)
     for target in targets:
-        workflow = "all" if target == targets[0] else "another"
-        variables = {"target_lang": target, "teacher": targets[0], **name_package(target)}
+        teacher = targets[0] if is_shared else target
+        workflow = "all" if target == teacher else "another"
+        variables = {"target_lang": target, "teacher": teacher, **name_package(target)}
         given = [argument for name, value in variables.items() for argument in (f"--vars.{name}", value)]
         command = [sys.executable, "-m", "spacy", "project", "run", workflow, str(project), *given, *settings]
         if subprocess.run(command, check=False, stdout=stdout).returncode:
@@ -79,6 +88,23 @@ def train_targets(
     return TargetScores(
         {target: {role: read_metrics(folder / target / f"{role}.json") for role in ROLES} for target in targets}
     )
+
+
+def reads_target(config: Path) -> bool:
+    """Whether a teacher's config, with what SPACY_CONFIG_OVERRIDES says, aligns it with the target's text (Eq. 6).
+
+    config (Path): The file; one that is missing aligns nothing, and the run says that it is missing.
+    RAISES (ProKDError): If it cannot be read.
+    """
+    from spacy.cli._util import parse_config_overrides  # which loads all of spaCy's commands
+
+    if not config.is_file():
+        return False
+    try:
+        components = load_config(config, parse_config_overrides([]), interpolate=True)["components"]
+    except (ValueError, KeyError) as error:  # also confection's and configparser's
+        raise ProKDError(f"{config} cannot be read as a config: {' '.join(str(error).split())[:600]}") from None
+    return any(component.get("objective", {}).get("alignment_weight") for component in components.values())
 
 
 def name_package(target: str) -> dict[str, str]:

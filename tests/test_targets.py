@@ -77,6 +77,40 @@ def test_languages_together_are_one_target_with_a_row_for_each(project, runs):
     ]
 
 
+@pytest.mark.parametrize(
+    ("weight", "overrides", "teachers"),
+    [
+        ("0.5", "", {"de": "de", "nl": "nl"}),
+        ("${vars.weight}", "", {"de": "de", "nl": "nl"}),
+        ("0.0", "", {"de": "de", "nl": "de"}),
+        ("0.5", "--vars.weight=0.0", {"de": "de", "nl": "nl"}),
+        ("${vars.weight}", "--vars.weight=0.0", {"de": "de", "nl": "de"}),
+    ],
+)
+def test_a_teacher_that_reads_the_targets_text_is_no_other_targets(
+    project, runs, monkeypatch, capsys, weight, overrides, teachers
+):
+    sections = ["[vars]\nweight = 0.1", "[components]", "[components.ner]", "[components.ner.objective]"]
+    (project / "configs").mkdir()
+    config = "\n".join([*sections, f"alignment_weight = {weight}"])
+    (project / "configs" / "teacher.cfg").write_text(config, encoding="utf8")
+    monkeypatch.setenv("SPACY_CONFIG_OVERRIDES", overrides)
+    train_targets(project, ["de", "nl"])
+    assert {run[3]: run[5] for run in runs} == teachers
+    is_shared = teachers["nl"] == "de"
+    assert [run[0] for run in runs] == ["all", "another" if is_shared else "all"]
+    assert ("each target gets a teacher of its own" in capsys.readouterr().out) is not is_shared
+
+
+def test_a_config_that_cannot_be_read_runs_nothing(project, runs):
+    (project / "configs").mkdir()
+    for content in ("[", "[vars]\nx = 1\n", "[components]\nx = ${vars.x}\n"):
+        (project / "configs" / "teacher.cfg").write_text(content, encoding="utf8")
+        with pytest.raises(ProKDError, match=r"teacher\.cfg cannot be read as a config"):
+            train_targets(project, ["de", "nl"])
+    assert not runs
+
+
 def test_a_run_that_fails_ends_it_and_says_what_is_done(project, runs):
     with pytest.raises(ProKDError, match="'xx' failed.* done: de"):
         train_targets(project, ["de", "xx", "nl"])
