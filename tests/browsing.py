@@ -1,9 +1,35 @@
-"""What a page looks like to who opens it: on a phone or on paper, in light or dark, and whether it can be read."""
+"""A browser, and what a page looks like to who opens it: on a phone or on paper, in light or dark, and whether it can
+be read."""
 
 from __future__ import annotations
 
-from selenium.webdriver import Chrome
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest.mock import patch
 
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+PROGRAMS = ("chromium", "chromedriver")
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # which needs rights that containers do not have
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+    "--force-prefers-reduced-motion",
+    "--hide-scrollbars",
+    "--window-size=1280,900",
+)
+PATIENCE = 120  # seconds, for a busy machine
 PHONE, PAPER = 390, 718  # widths in pixels; A4 has 19 cm between Chromium's margins
 READABLE = 4.5  # contrast of text, by the Web Content Accessibility Guidelines (AA)
 
@@ -26,8 +52,59 @@ return [...document.querySelectorAll(arguments[0])].filter(withText).map(element
 """
 
 
-def set_width(browser: Chrome, width: int) -> None:
-    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+def missing_programs() -> list[str]:
+    """What a browser needs and this machine lacks."""
+    return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+@contextmanager
+def start_browser() -> Iterator[Chrome]:
+    """A browser that reaches this machine alone."""
+    browser, driver = map(shutil.which, PROGRAMS)
+    options = ChromeOptions()
+    options.binary_location = browser
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with patch.dict(os.environ, NO_PROXY="localhost"):  # selenium asks the driver through a proxy where one is set
+        chromium = Chrome(options, Service(driver))
+        try:
+            yield chromium
+        finally:
+            chromium.quit()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve_demo(said: Path, *arguments: str) -> Iterator[str]:
+    """The address of the page that `spacy-prokd demo` serves meanwhile; what the command says is in a file."""
+    port = free_port()
+    command = [sys.executable, "-m", "spacy_prokd", "demo", *arguments, "--port", str(port)]
+    no_window = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
+    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=no_window) as process:
+        try:
+            wait_until_served(port, process)
+            address = f"http://localhost:{port}"
+            assert address in said.read_text()
+            yield f"{address}/"
+        finally:
+            process.kill()
+
+
+def wait_until_served(port: int, process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("localhost", port)):
+            return
+        time.sleep(0.1)
+
+
+def set_width(browser: Chrome, width: int, height: int = 844) -> None:
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 

@@ -5,43 +5,38 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
+import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import PAPER, PHONE, background, set_media, set_width, unreadable, widths
+from browsing import (
+    PAPER,
+    PATIENCE,
+    PHONE,
+    background,
+    missing_programs,
+    serve_demo,
+    set_media,
+    set_width,
+    start_browser,
+    unreadable,
+    widths,
+)
 from conftest import TEXTS, make_nlp, make_student
 from selenium.common.exceptions import TimeoutException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from test_demo import free_port
 from test_reporting import fill, make_run, save_tagged
 
 from spacy_prokd.demo.reading import Entity, Reading, keep, read
 from spacy_prokd.reporting import write_report
 
 REQUIRED = "REQUIRE_BROWSER"  # an environment variable: without a browser these tests fail
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",  # which needs rights that containers do not have
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--no-proxy-server",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
-    "--force-prefers-reduced-motion",
-    "--hide-scrollbars",
-    "--window-size=1280,900",
-)
-PATIENCE = 120  # seconds, for a busy machine
 TYPES = [f"TYPE_{letter}" for letter in "ABCDEFGHIJKLMNOPQR"]  # as many as OntoNotes has
 TEXT = "\n\n".join(TEXTS[:4])
 
@@ -80,24 +75,13 @@ return [...document.querySelectorAll("body *")].filter(
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chrome]:
     """A browser that reaches this machine alone."""
-    paths = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    if missing := [name for name, path in paths.items() if path is None]:
+    if missing := missing_programs():
         reason = f"{' and '.join(missing)} not installed (Debian: apt-get install chromium chromium-driver)"
         if os.environ.get(REQUIRED):
             pytest.fail(reason)
         pytest.skip(reason)
-    options = ChromeOptions()
-    options.binary_location = paths["chromium"]
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "localhost")  # selenium asks the driver through a proxy where one is set
-        driver = Chrome(options, Service(paths["chromedriver"]))
-        try:
-            yield driver
-        finally:
-            driver.quit()
+    with start_browser() as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -276,32 +260,8 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory, trained_bytes: bytes, sm
 @pytest.fixture(scope="module")
 def demo(chromium: Chrome, tmp_path_factory: pytest.TempPathFactory, pipelines: dict[str, str]) -> Iterator[str]:
     """The address of the student's page."""
-    with served(tmp_path_factory.mktemp("demo") / "output.txt", pipelines["student"]) as address:
+    with serve_demo(tmp_path_factory.mktemp("demo") / "output.txt", pipelines["student"]) as address:
         yield address
-
-
-@contextmanager
-def served(said: Path, *arguments: str) -> Iterator[str]:
-    """The address of the page that the command serves meanwhile."""
-    port = free_port()
-    command = [sys.executable, "-m", "spacy_prokd", "demo", *arguments, "--port", str(port)]
-    no_window = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
-    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=no_window) as process:
-        try:
-            wait_until_served(port, process)
-            address = f"http://localhost:{port}"
-            assert address in said.read_text()
-            yield f"{address}/"
-        finally:
-            process.kill()
-
-
-def wait_until_served(port: int, process: subprocess.Popen) -> None:
-    end = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < end:
-        with suppress(OSError), socket.create_connection(("localhost", port)):
-            return
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -380,7 +340,7 @@ def test_a_teacher_is_shown_beside_its_student(browser, pipelines, tmp_path):
     student, teacher = (read(pipelines[role], TEXT).entities for role in ("student", "teacher"))
     assert [entity.label for entity in teacher if entity not in student] == ["TIME"]
     of_teacher = [[text, label + " ≠" * (label == "TIME")] for text, label in marks_of(teacher)]
-    with served(tmp_path / "output.txt", pipelines["student"], "--teacher", pipelines["teacher"]) as address:
+    with serve_demo(tmp_path / "output.txt", pipelines["student"], "--teacher", pipelines["teacher"]) as address:
         page = enter_text(browser, address)
         wait_for(page, marked, [*marks_of(student), *of_teacher])
         sides = [each.rect for each in page.find_elements(By.CSS_SELECTOR, ".entities")]
@@ -401,3 +361,21 @@ def test_the_demo_fits_a_phone(page, reading):
     set_width(page, PHONE)
     wait_for(page, tables, [rows_of(reading.entities)])
     assert widths(page) == (PHONE, PHONE) and page.execute_script(TOO_WIDE) == []
+
+
+# --- the pictures of both in the docs
+
+
+def test_pictures_of_report_and_demo(browser, report, demo, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "docs"))
+    screenshots = import_module("screenshots")
+    sizes = []
+    for take, address in ((screenshots.take_report, report), (screenshots.take_demo, demo)):
+        picture = tmp_path / f"{take.__name__}.png"
+        take(browser, address, picture)
+        header = picture.read_bytes()[:24]
+        assert header.startswith(b"\x89PNG")
+        sizes.append(struct.unpack(">II", header[16:]))
+    (report_width, report_height), (demo_width, demo_height) = sizes
+    assert 0.8 * screenshots.WIDTH < report_width <= screenshots.WIDTH >= demo_width
+    assert report_height > screenshots.HEIGHT > demo_height > 300, "also of a section that is longer than the window"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+from browsing import free_port
 from conftest import TEXTS
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -225,11 +226,6 @@ def test_no_text_and_no_entity(page, student):
 def port() -> int:
     """One that is free."""
     return free_port()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def test_the_command_starts_the_page_on_this_machine_alone(monkeypatch, capsys, student, teacher, port):
