@@ -329,6 +329,20 @@ def test_scores_of_the_source_are_called_that(run, fails, raw, saved, tmp_path):
     assert "has no folder 'nl'" in fails(*arguments)
 
 
+def test_a_report_without_labelled_target_text_compares_plain_ones(run, raw, trained):
+    (raw / "de" / "test.conll").unlink()
+    assert run("convert", raw, trained / "corpus")[0] == 0
+    training, metrics = trained / "training", trained / "metrics"
+    for role in ("teacher", "student"):
+        arguments = ("evaluate", training / role / "model-last", trained / "corpus", metrics / f"{role}.json")
+        assert run(*arguments, "--tagged", metrics / f"{role}.spacy")[0] == 0
+    assert run("report", training, metrics, trained / "report.html")[0] == 0
+    page = " ".join((trained / "report.html").read_text(encoding="utf8").split())
+    assert "entity of each type in en dev was found" in page
+    assert "These are 8 texts in de of those trained on. They have no labels" in page
+    assert "they find the same entities in all 8 texts" in page
+
+
 def test_label_stores_word_vectors_when_asked(run, raw, saved, tmp_path):
     run("convert", raw, tmp_path / "corpus")
     train = tmp_path / "corpus" / "de" / "train.spacy"
