@@ -276,7 +276,6 @@ def package(
     vocabulary_size: Annotated[
         int, typer.Option(min=0, help="Pieces of the vocabulary to keep; 0 for all, and weights as they were trained")
     ] = 120_000,  # all pieces of the Latin script in the vocabulary of the bundled encoder, and some
-    data_licence: Annotated[str, typer.Option(help="Licence of the corpora, e.g. CC0-1.0, for the model card")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
@@ -292,7 +291,6 @@ def package(
         target=corpus / target_lang,
         metrics={role: metrics / f"{role}.json" for role in ("student", "teacher")},
         vocabulary_size=vocabulary_size,
-        data_licence=data_licence,
     )
     facts = {"wheel": wheel.as_posix(), **written(wheel.parents[1])}
     show(facts, as_json, f"Built {wheel}\nInstall it with: python -m pip install {wheel}")

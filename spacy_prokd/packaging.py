@@ -52,7 +52,6 @@ def package(
     target: Path,
     metrics: Mapping[str, Path],
     vocabulary_size: int,
-    data_licence: str = "",
 ) -> Path:
     """Build an installable package from a trained pipeline.
 
@@ -67,14 +66,12 @@ def package(
         to compare it with; the model card shows them in this order.
     vocabulary_size (int): Pieces that the package's encoder keeps, those of the target's training text first; its
         matrices are stored in fewer bytes. 0 for all pieces and for weights as they were trained.
-    data_licence (str): Of the corpora, as the model card gives it; without one, it says whom to ask.
     RETURNS (Path): The wheel.
     RAISES (ProKDError): If an input is missing, the pipeline does not load or has a link to elsewhere, the name or
         version cannot be a package's, the build fails, or the package has a pickle in it.
     """
     nlp = _load(pipeline)
     meta = _describe(nlp.meta, name, version, encoder, source, target, metrics)
-    meta["spacy_prokd"]["data_licence"] = data_licence
     full_name = f"{meta['lang']}_{meta['name']}-{version}"
     output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{full_name}-", dir=output) as temporary:
@@ -156,7 +153,8 @@ def _describe(
     except InvalidVersion:
         raise ProKDError(f"'{version}' is no version. Use numbers with dots, such as 0.1.0.") from None
     scores = {role: read_metrics(path) for role, path in metrics.items()}
-    splits = _read_splits([source, *folders_of(target)])
+    reports = _read_reports([source, *folders_of(target)])
+    splits = {f"{lang} {split}": facts for lang, report in reports.items() for split, facts in report["splits"].items()}
     is_bundled = Path(encoder).name == bundled_encoder.NAME
     return {
         **meta,
@@ -172,35 +170,32 @@ def _describe(
             "encoder_licence": bundled_encoder.LICENCE_NOTE if is_bundled else "Its own licence applies.",
             "source_lang": source.name,
             "target_lang": target.name,
-            "sentences": {name: n_docs for name, (n_docs, _origin) in splits.items()},
-            "origins": {name: origin for name, (_n_docs, origin) in splits.items() if origin},
+            "sentences": {name: facts["docs"] for name, facts in splits.items()},
+            "origins": {name: facts["origin"] for name, facts in splits.items() if facts.get("origin")},
+            "data_licences": sorted({report["licence"] for report in reports.values() if report.get("licence")}),
             "examples": _find_examples(source / "train.spacy"),
             "scores": scores,
         },
     }
 
 
-def _read_splits(corpora: Sequence[Path]) -> dict[str, tuple[int, str | None]]:
-    """Sentences and origin of each language's splits, from the report of `convert` if it is there."""
+def _read_reports(corpora: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """What `convert` wrote of each language, if it is there; earlier versions wrote neither origins nor a licence."""
     reports = {corpus.name: corpus / REPORT_FILE for corpus in corpora}
-    return {
-        f"{lang} {split}": about
-        for lang, report in reports.items()
-        if report.is_file()
-        for split, about in _read_report(report).items()
-    }
+    return {lang: _read_report(report) for lang, report in reports.items() if report.is_file()}
 
 
-def _read_report(report: Path) -> dict[str, tuple[int, str | None]]:
-    """How many texts each split has, and what they were made of; reports of earlier versions do not say that."""
+def _read_report(report: Path) -> dict[str, Any]:
     try:
-        splits = srsly.read_json(report)["splits"]
-        return {split: (facts["docs"], facts.get("origin")) for split, facts in splits.items()}
+        facts = srsly.read_json(report)
+        if all(isinstance(split["docs"], int) for split in facts["splits"].values()):
+            return facts
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or another one
-        raise ProKDError(
-            f"{report} is damaged. Run `python -m spacy project run convert --force` again, or delete it: "
-            "the model card is then without these numbers."
-        ) from None
+        pass
+    raise ProKDError(
+        f"{report} is damaged. Run `python -m spacy project run convert --force` again, or delete it: "
+        "the model card is then without these numbers."
+    )
 
 
 def _find_examples(corpus: Path) -> dict[str, list[str]]:

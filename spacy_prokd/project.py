@@ -147,7 +147,6 @@ def _write_workflow(project: Path, source_lang: str, target_lang: str, pipeline_
         shutil.copyfile(template / "configs" / name, project / "configs" / name)
     settings = {
         "corpus_dir": "data",
-        "data_licence": "",
         "source_lang": source_lang,
         "target_lang": target_lang,
         "pipeline_lang": pipeline_lang,

@@ -174,10 +174,20 @@ def test_a_card_with_scores_of_the_source_says_so(run, tmp_path):
     for role in run["metrics"]:
         srsly.write_json(tmp_path / f"{role}.json", {**SCORES, "data": "en dev"})
     metrics = {role: tmp_path / f"{role}.json" for role in run["metrics"]}
-    package(**{**run, "output": tmp_path / "packages", "metrics": metrics, "data_licence": "CC0-1.0"})
+    package(**{**run, "output": tmp_path / "packages", "metrics": metrics})
     card = (tmp_path / "packages" / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
     assert "**No text in de had labels to score on.** All scores here are of text in en" in card
-    assert "- Training data: CC0-1.0.\n" in card and "ask whoever" not in card
+    assert "Training data" not in card and "ask whoever built this package" in card
+
+
+def test_a_card_names_the_licence_of_the_corpora_once(run, tmp_path):
+    for lang in ("en", "de"):
+        (tmp_path / lang).mkdir()
+        report = {"lang": lang, "splits": {"train": {"docs": 640}}, "licence": "CC0 1.0"}
+        srsly.write_json(tmp_path / lang / "convert.json", report)
+    package(**{**run, "output": tmp_path / "packages", "source": tmp_path / "en", "target": tmp_path / "de"})
+    card = (tmp_path / "packages" / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
+    assert card.count("- Training data: CC0 1.0\n") == 1 and "ask whoever" not in card
 
 
 def test_a_package_of_two_languages_names_both(run, tmp_path):

@@ -160,7 +160,6 @@ def test_a_second_run_does_nothing(project, capfd):
         ("student_layers", 2, {"student"}),
         ("package_version", "0.2.0", {"package"}),
         ("vocabulary_size", 100, {"package"}),
-        ("data_licence", "", {"package"}),
         ("encoder", "multilingual-e5-small", {"encoder", "teacher", "student", "package"}),
         ("teacher", "es", {"teacher", "label", "student", "evaluate", "report"}),
     ],

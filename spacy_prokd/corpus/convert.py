@@ -20,7 +20,7 @@ from .contents import Contents
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .joined import languages_of, mix
-from .origins import find_origin
+from .origins import find_licence, find_origin
 from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
 
@@ -189,7 +189,7 @@ def _read_language(
     if not unlabelled_train and "dev" not in files:
         files = {**files, "dev": files["train"]}
         contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
-    language = _Language(LanguageReport(lang), {}, {})
+    language = _Language(LanguageReport(lang, licence=find_licence(files["train"])), {}, {})
     for split in (split for split in (*SPLITS, FEW_SHOT) if split in files):
         path = files[split]
         drop_annotation = unlabelled_train and split == "train"

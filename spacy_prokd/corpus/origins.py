@@ -1,4 +1,4 @@
-"""Where the files of a corpus folder came from: what `init` was given, for the model card."""
+"""Where the files of a corpus folder came from: what `init` was given, and their licence, for the model card."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..files import sha256, to_json
 from .hub import is_on_hub, to_uri
 
 ORIGINS_FILE = "origins.json"  # in a corpus folder, for the files of all languages
+LICENCE_FILE = "LICENSE"  # likewise; of the user, where there is one
 
 
 def name_origin(given: Path) -> str:
@@ -45,3 +46,13 @@ def find_origin(path: Path) -> str:
         return written["origin"] if written and written["sha256"] == sha256(path) else path.name
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or another one
         raise ProKDError(f"{origins} is damaged. Delete it: the model card then names the files beside it.") from None
+
+
+def find_licence(path: Path) -> str:
+    """The licence of a corpus folder, as the first line of its file LICENSE names it; empty if it has none.
+
+    path (Path): `<corpus_dir>/<lang>/<split>.<ext>`.
+    """
+    licence = path.absolute().parents[1] / LICENCE_FILE
+    lines = licence.read_text(encoding="utf8", errors="replace").strip().splitlines() if licence.is_file() else []
+    return lines[0].strip() if lines else ""

@@ -52,10 +52,11 @@ class SplitReport:
 
 @dataclass
 class LanguageReport:
-    """The counts of one language, by split."""
+    """The counts of one language, by split, and the licence that its corpus folder has."""
 
     lang: str
     splits: dict[str, SplitReport] = field(default_factory=dict)
+    licence: str = ""
 
     def __rich__(self) -> RenderableType:
         return _render([self])

@@ -46,6 +46,14 @@ def test_a_file_that_was_replaced_or_that_nobody_described_has_its_own_name(corp
     assert find_origin(corpus / "en" / "train.jsonl") == "my_en.jsonl"
 
 
+def test_convert_reports_the_first_line_of_the_corpus_folders_licence(corpus, tmp_path):
+    assert convert_corpus(corpus, "en", "nl", tmp_path / "corpus").source.licence == ""
+    (corpus / "LICENSE").write_text("CC0 1.0\n\nTo the extent possible under law ...", encoding="utf8")
+    convert_corpus(corpus, "en", "nl", tmp_path / "corpus")
+    reports = [tmp_path / "corpus" / lang / "convert.json" for lang in ("en", "nl")]
+    assert [json.loads(path.read_text(encoding="utf8"))["licence"] for path in reports] == ["CC0 1.0", "CC0 1.0"]
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"nl/train.txt": 1}'])
 def test_damaged_origins_are_named(corpus, content):
     (corpus / "origins.json").write_text(content, encoding="utf8")
