@@ -179,6 +179,16 @@ def test_a_shared_transformer_can_be_packaged(corpus, tiny_encoder, tmp_path):
     assert [(ent.text, ent.label_) for ent in spacy.load(folder)(TEXT).ents] == expected
 
 
+def test_who_listens_to_a_transformer_can_get_one_of_its_own(corpus, tiny_encoder, tmp_path):
+    nlp = train_and_reload("shared_transformer", tmp_path / "out", overrides(corpus, tiny_encoder))
+    expected = [(ent.text, ent.label_) for ent in nlp(TEXT).ents]
+    nlp.replace_listeners("transformer", "prokd_ner", ["model.tok2vec"])
+    other = spacy.blank("xx")
+    other.add_pipe("prokd_ner", source=nlp)
+    other.to_disk(tmp_path / "other")
+    assert [(ent.text, ent.label_) for ent in spacy.load(tmp_path / "other")(TEXT).ents] == expected
+
+
 def test_a_packaged_pipeline_can_learn_on(corpus, source_docs, tmp_path):
     """`nlp.resume_training()` makes the optimizer of its config, whose corpus is not there any more."""
     settings = overrides(corpus, tmp_path)
