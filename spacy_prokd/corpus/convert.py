@@ -37,6 +37,7 @@ class _Language(NamedTuple):
     report: LanguageReport
     splits: dict[str, DocBin]
     texts: dict[str, Texts]
+    labels: set[str]  # as the files have them, before the label map
 
 
 def convert_corpus(
@@ -173,6 +174,7 @@ def _read_all(
         for other in languages:
             target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(other.texts["train"])
         languages.append(target)
+    languages[0].report.splits["train"].warnings += _warn_of_unused(label_map or {}, languages)
     return languages
 
 
@@ -189,7 +191,7 @@ def _read_language(
     if not unlabelled_train and "dev" not in files:
         files = {**files, "dev": files["train"]}
         contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
-    language = _Language(LanguageReport(lang, licence=find_licence(files["train"])), {}, {})
+    language = _Language(LanguageReport(lang, licence=find_licence(files["train"])), {}, {}, set())
     for split in (split for split in (*SPLITS, FEW_SHOT) if split in files):
         path = files[split]
         drop_annotation = unlabelled_train and split == "train"
@@ -199,6 +201,7 @@ def _read_language(
         )
         texts = language.texts[split] = Texts(report.file)
         language.splits[split] = _make_docs(maker, texts)
+        language.labels.update(maker.labels)
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.repeated = texts.repeated
         report.warnings += texts.warn_of_scripts(lang)
@@ -309,6 +312,14 @@ def _warn_of_case(labels: Collection[str]) -> list[str]:
         for labels in spellings.values()
         if len(labels) > 1
     ]
+
+
+def _warn_of_unused(label_map: LabelMap, languages: Sequence[_Language]) -> list[str]:
+    labels = set().union(*(language.labels for language in languages))
+    unused = sorted(str(label) for label in label_map.keys() - labels)
+    if not unused:
+        return []
+    return [f"the label map names {', '.join(unused)}, which no file has; there are {', '.join(sorted(labels))}."]
 
 
 def _make_docs(maker: DocMaker, texts: Texts) -> DocBin:

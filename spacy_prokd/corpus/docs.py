@@ -26,6 +26,8 @@ class DocMaker:
     label_map (LabelMap): Labels to rename, or to drop (None). Others stay as they are.
     drop_annotation (bool): Leave out all entity annotation, without looking at it.
     report (SplitReport): Where it counts.
+
+    Its attribute `labels` (set[str]) has those that it met, as the file has them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class DocMaker:
         self.records = contents.records
         self.label_map = label_map
         self.report = report
+        self.labels: set[str] = set()
         self.scheme: str | None = None
         report.warnings += contents.warnings
         n_annotated = 0 if drop_annotation else sum(map(_is_annotated, self.records))
@@ -92,8 +95,12 @@ class DocMaker:
 
     def _map_tag(self, tag: str) -> str:
         prefix, _, label = tag.partition("-")
-        mapped = self.label_map.get(label, label)
+        mapped = self._map_label(label) if label else None
         return f"{prefix}-{mapped}" if mapped else "O"
+
+    def _map_label(self, label: str) -> str | None:
+        self.labels.add(label)
+        return self.label_map.get(label, label)
 
     def _make_from_text(self, record: Text) -> Doc:
         where = f"{self.path}:{record.line}"
@@ -113,7 +120,7 @@ class DocMaker:
         spans = []
         text = doc.text
         for start, end, label in offsets:
-            mapped = self.label_map.get(label, label)
+            mapped = self._map_label(label)
             if mapped is None:
                 continue
             marked = text[start:end] if 0 <= start < end <= len(text) else ""

@@ -270,6 +270,14 @@ def test_label_map_renames_and_drops(corpus, tmp_path):
     assert report.targets[0].splits["dev"].entities == {"PLACE": 1}
 
 
+def test_a_label_map_with_labels_that_no_file_has_is_told(corpus, tmp_path):
+    write_all(corpus, {"de/test.tsv": "Ruhr\tB-RIVER\n"})
+    label_map = {"LOCATION": "PLACE", "MISC": None, "PER": "PERSON", "RIVER": "LOC"}
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out", label_map=label_map)
+    said = "the label map names LOCATION, MISC, which no file has; there are LOC, PER, RIVER."
+    assert report.source.splits["train"].warnings == [said]
+
+
 @pytest.mark.parametrize("mapped", ["", "O", 3])
 def test_bad_label_map(corpus, tmp_path, mapped):
     with pytest.raises(ProKDError, match="label map sends 'LOC'"):
