@@ -171,8 +171,9 @@ def _read_all(
     known_labels = languages[0].report.splits["train"].entities
     for target_lang, target_files in of_targets:
         target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or any_language)
-        for other in languages:
-            target.report.splits["train"].warnings += target.texts["train"].warn_of_overlap(other.texts["train"])
+        for split, texts in target.texts.items():  # what is scored on may be the source's file, given by mistake
+            for other in languages:
+                target.report.splits[split].warnings += texts.warn_of_overlap(other.texts["train"])
         languages.append(target)
     languages[0].report.splits["train"].warnings += _warn_of_unused(label_map or {}, languages)
     return languages

@@ -144,6 +144,12 @@ def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus,
     assert target.splits["train"].longest >= target.splits["train"].median_words > 0
 
 
+def test_the_sources_texts_among_the_targets_test_texts_are_told(corpus, tmp_path):
+    write_all(corpus, {"de/test.tsv": EN})
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert report.targets[0].splits["test"].warnings == ["2 of 2 texts are in en/train.tsv too, word for word."]
+
+
 def test_texts_that_are_there_twice_in_one_file_have_a_column(corpus, tmp_path):
     def table() -> str:
         console = Console(width=200, record=True, file=io.StringIO())
