@@ -279,6 +279,8 @@ def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) 
         return f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
     dropped = sorted(label for label, mapped in label_map.items() if mapped is None)
     hint = f"The label map drops {', '.join(dropped)}; check it too. " if dropped else ""
+    if report.examples:
+        hint += f"{counted(report.misaligned, 'span')} had to be left out; the first is {report.examples[0]}. "
     where = "that the tags are its last column" if report.scheme else "its spans"
     return (
         f"{path} has {report.docs:,} sentences and not one entity, so there is nothing to learn. {hint}Check {where}."

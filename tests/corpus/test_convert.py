@@ -221,6 +221,15 @@ def test_spans_that_cannot_be_kept_are_counted_and_shown(corpus, tmp_path):
     assert "en/train.jsonl:1: 'Anna' (PER) shares a word with a longer span" in report.examples
 
 
+def test_the_first_span_left_out_is_shown_where_none_is_left(corpus, tmp_path):
+    (corpus / "en/train.tsv").unlink()
+    record = {"text": "Anna Bell lives in Bonn.", "spans": [(1, 10, "PER"), (20, 24, "LOC")]}
+    (corpus / "en/train.jsonl").write_text(json.dumps(record), encoding="utf8")
+    message = r"not one entity.* 2 spans had to be left out; the first is en/train\.jsonl:1: 'nna Bell ' \(PER\) ends"
+    with pytest.raises(ProKDError, match=message):
+        convert_corpus(corpus, "en", "de", tmp_path / "out")
+
+
 def test_spaces_beside_what_is_marked_are_no_part_of_it(corpus, tmp_path):
     (corpus / "en/train.tsv").unlink()
     record = {"text": "Is Anna Bell in Bonn?", "spans": [(2, 13, " PER"), (16, 21, "LOC"), (15, 20, "LOC ")]}
