@@ -14,6 +14,7 @@ from ..wording import counted
 _MOJIBAKE = re.compile(
     "Ã[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u2013-\u203a€™]|Â[\u00a0-\u00bf]|â€|\ufffd"
 )
+_OTHERS = {"WINDOWS-1252": " Eastern Europe has WINDOWS-1250 (Polish, Czech) or WINDOWS-1251 (Russian)."}
 _LINE_END = re.compile(r"\r*\n|\r")  # \r alone: of spreadsheets; before \r\n: of files that were converted twice
 
 
@@ -74,7 +75,7 @@ def read_lines(path: Path) -> tuple[list[str], list[str]]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        guess = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
+        guess = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _guess_of_one_byte(raw)
         raise ProKDError(
             f"{path}:{_line_of(raw, error.start)}: byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8. "
             f"Convert the file, for example {_conversion(path, guess)}"
@@ -91,12 +92,17 @@ def read_lines(path: Path) -> tuple[list[str], list[str]]:
     return lines, _warn_of_mojibake(path, lines)
 
 
+def _guess_of_one_byte(raw: bytes) -> str:
+    """Latin-1 has no letter and no sign in 0x80 to 0x9f, where all encodings of Windows have some."""
+    return "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", raw) else "LATIN1"
+
+
 def _line_of(raw: bytes, position: int) -> int:
     return raw.count(b"\n", 0, position) + 1
 
 
 def _conversion(path: Path, guess: str) -> str:
-    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}."
+    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}.{_OTHERS.get(guess, '')}"
 
 
 def _warn_of_mojibake(path: Path, lines: list[str]) -> list[str]:

@@ -109,6 +109,11 @@ def test_wrong_encoding_names_line_and_byte(write, name):
         read_file(write(name, "Anna\nM\u00fcnchen\n".encode("latin1").replace(b"M\xfc", b"Mu\xfc")))
 
 
+def test_an_encoding_of_windows_is_not_taken_for_latin1(write):
+    with pytest.raises(ProKDError, match=r"iconv -f WINDOWS-1252 .* WINDOWS-1250 \(Polish"):
+        read_file(write("a.txt", "Wymagamy znajomości Pythona.\n".encode("cp1250")))
+
+
 def test_utf16_is_recognised(write):
     with pytest.raises(ProKDError, match=r"a\.tsv:1: byte 0 .*iconv -f UTF-16"):
         read_file(write("a.tsv", "Anna\tO\n".encode("utf-16")))
