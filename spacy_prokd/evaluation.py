@@ -157,13 +157,13 @@ def compare(metrics: dict[str, dict[str, Any]]) -> Table:
         described = "; ".join(f"{name}: {s} sentences, {w} words, {e} entities" for name, (s, w, e) in data.items())
         raise ProKDError(f"These metrics are of different data ({described}). Evaluate them on the same file.")
     # without lines between columns and space around them, two pipelines fit in 80 characters even at 100.00
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     headers = ["\ngold", *(header for name in metrics for header in (f"{name}\nP", "\nR", "\nF1"))]
     if len(metrics) > 1:
         headers.append("change\nF1")
-    table.add_column("\n%")
+    table.add_column("\n%", overflow="fold")  # where there is little room, labels are broken and numbers are not
     for header in headers:
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=True)
     labels = sorted({label for one in metrics.values() for label in one["ents_per_type"]})
     for label in labels:
         scores = [one["ents_per_type"].get(label, {"p": 0.0, "r": 0.0, "f": 0.0}) for one in metrics.values()]

@@ -274,6 +274,15 @@ def test_table_shows_both_and_the_difference() -> None:
     assert ["words", "53.00", "65.50", "+12.50"] in rows
 
 
+@pytest.mark.parametrize("label", ["ORGANISATION", "A" * 40])
+def test_labels_and_numbers_are_whole_where_labels_are_long(label: str) -> None:
+    teacher, student = make_metrics({label: (1.0, 5)}, 1.0), make_metrics({label: (0.0, 5)}, 0.0)
+    rows = render({"teacher": teacher, "student": student})
+    assert ["teacher", "student", "change"] in rows
+    assert label == "".join(row[0] for row in rows if row and set(row[0]) <= set(label))
+    assert ["5", *["100.00"] * 3, *["0.00"] * 3, "-100.00"] in [row[1:] for row in rows]
+
+
 def test_one_pipeline_has_no_difference() -> None:
     rows = render({"teacher": make_metrics({"LOC": (0.5, 5)}, 0.5)})
     assert ["LOC", "5", *["50.00"] * 3] in rows
