@@ -24,12 +24,14 @@ _DATA_ALONE = {**_NO_CODE, "use_safetensors": True}  # a pickle could run code, 
 
 
 @spacy.registry.callbacks("spacy-prokd.load_encoder.v1")
-def load_encoder(name: str) -> Callable[[Model], Model]:
+def load_encoder(name: Optional[str]) -> Callable[[Model], Model]:
     """A callback that fills every TransformerEncoder of a model with pretrained weights.
 
-    name (str): A local folder (config.json, model.safetensors, tokenizer.json) or a hub name.
+    name (Optional[str]): A local folder (config.json, model.safetensors, tokenizer.json) or a hub name.
     RETURNS (Callable): Called with the model by `prokd_ner.initialize`.
+    RAISES (ProKDError): If there is none.
     """
+    name = _check_given(name)
 
     def load(model: Model) -> Model:
         encoders = encoder_nodes(model)
@@ -110,6 +112,16 @@ def is_on_hub(name: str) -> bool:
     return True
 
 
+def _check_given(name: Optional[str]) -> str:
+    """See that `paths.encoder` was set: our configs leave it open."""
+    if name is None:
+        raise ProKDError(
+            "The encoder has no path. Set it in the config, or on the command line: "
+            f"`--paths.encoder encoders/{bundled_encoder.NAME}`."
+        )
+    return name
+
+
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise ProKDError(
@@ -126,13 +138,15 @@ def _check_folder(folder: Path) -> None:
 
 @spacy.registry.callbacks("spacy-prokd.describe.v1")
 def describe(
-    encoder: str, source_lang: str, target_lang: str, few_shot: Optional[str] = None
+    encoder: Optional[str], source_lang: str, target_lang: str, few_shot: Optional[str] = None
 ) -> Callable[[Language], Language]:
     """A callback for `training.before_to_disk` that says in the pipeline's meta where its knowledge comes from.
 
-    encoder (str): The hub name or folder; of a folder only its name is kept, no path of this machine.
+    encoder (Optional[str]): The hub name or folder; of a folder only its name is kept, no path of this machine.
     few_shot (Optional[str]): A .spacy file of labelled texts of the target, of which the meta has the number.
+    RAISES (ProKDError): If there is no encoder.
     """
+    encoder = _check_given(encoder)
     about = {
         "encoder": Path(encoder).name if Path(encoder).is_dir() else encoder,
         "source_lang": source_lang,

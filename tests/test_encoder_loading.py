@@ -208,6 +208,14 @@ def test_the_meta_names_the_encoder_and_no_folder_of_this_machine(nlp, tiny_enco
     assert hub.meta["spacy_prokd"]["encoder"] == "bert-base-multilingual-cased"
 
 
+@pytest.mark.parametrize("callback", ["describe", "load_encoder"])
+def test_a_path_of_no_encoder_says_which_setting_is_missing(callback):
+    facts = {"describe": {"encoder": None, "source_lang": "en", "target_lang": "de"}, "load_encoder": {"name": None}}
+    block = {"@callbacks": f"spacy-prokd.{callback}.v1", **facts[callback]}
+    with pytest.raises(ProKDError, match=r"The encoder has no path.*--paths\.encoder"):
+        spacy.registry.resolve({"block": block})
+
+
 def test_the_meta_says_how_many_labelled_target_texts_were_learned_from(nlp, tmp_path):
     DocBin(docs=[nlp.make_doc("eins"), nlp.make_doc("zwei")]).to_disk(tmp_path / "labelled.spacy")
     described = describe("any", "en", "de", few_shot=str(tmp_path / "labelled.spacy"))(nlp)
