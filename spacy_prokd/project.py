@@ -25,7 +25,7 @@ from .tokenizer import blank
 
 CONFIGS = ("teacher.cfg", "student.cfg")
 IGNORED = "/encoders/\n/corpus/\n/training/\n/metrics/\n/packages/\n/reports/\n/project.lock\n"
-_LANGUAGE = re.compile(r"[a-z]{2,8}(-[A-Za-z0-9]{2,8})*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Files(NamedTuple):

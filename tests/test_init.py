@@ -175,7 +175,7 @@ def test_one_language_twice(files, tmp_path):
         make(tmp_path / "project", [source, target, target])
 
 
-@pytest.mark.parametrize("lang", ["../nl", "Dutch", "", "n l"])
+@pytest.mark.parametrize("lang", ["../nl", "Dutch", "dutch", "NL", "", "n l"])
 def test_a_language_is_a_code_and_no_path(files, tmp_path, lang):
     with pytest.raises(ProKDError, match="no code of a language"):
         make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
