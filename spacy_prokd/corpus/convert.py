@@ -261,7 +261,8 @@ def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]
     if not folder.is_dir():
         parent = corpus_dir if corpus_dir.is_dir() else corpus_dir.parent
         problem = f"no folder '{lang}'" if corpus_dir.is_dir() else f"no folder '{corpus_dir.name}'"
-        raise ProKDError(f"{parent} has {problem}; {_list(parent)}. A corpus is <lang>/train.<ext>, dev, test.")
+        there_is = _list(parent, folders=True)
+        raise ProKDError(f"{parent} has {problem}; {there_is}. A corpus is <lang>/train.<ext>, dev, test.")
     splits = (*SPLITS, FEW_SHOT) if is_target else SPLITS
     files = {split: path for split in splits if (path := find_split(folder, split)) is not None}
     if "train" not in files:
@@ -269,8 +270,9 @@ def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]
     return files
 
 
-def _list(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+def _list(folder: Path, folders: bool = False) -> str:
+    paths = folder.iterdir() if folder.is_dir() else []
+    names = sorted(path.name for path in paths if path.is_dir() or not folders)
     return f"there is {', '.join(names[:20])}" if names else "it is empty or missing"
 
 

@@ -381,7 +381,8 @@ def test_errors_leave_earlier_output_untouched(corpus, tmp_path, break_corpus, m
 
 
 def test_missing_folders(corpus, tmp_path):
-    with pytest.raises(ProKDError, match="no folder 'fr'; there is de, en"):
+    write_all(corpus, {"dk.txt": "no language"})
+    with pytest.raises(ProKDError, match=r"no folder 'fr'; there is de, en\."):
         convert_corpus(corpus, "en", "fr", tmp_path / "out")
     with pytest.raises(ProKDError, match="no folder 'nowhere'"):
         convert_corpus(tmp_path / "nowhere", "en", "de", tmp_path / "out")
