@@ -120,6 +120,13 @@ def test_the_page_has_scores_curves_and_settings(run):
     assert "spacy-prokd.Logger.v1" not in page
 
 
+def test_a_training_with_one_evaluation_has_no_losses_to_draw(run):
+    log = run["logs"]["student"]
+    log.write_text(log.read_text().partition("\n")[0])
+    page = write_report(**run).read_text(encoding="utf8")
+    assert "Loss of the teacher: prokd_ner.teacher_part" in page and "Loss of the student" not in page
+
+
 @pytest.mark.parametrize("encoder", ["/home/ada/my-encoder", "encoders//home/ada/my-encoder"])
 def test_a_folder_of_this_machine_is_shown_by_its_name(run, encoder):
     for path in run["configs"].values():

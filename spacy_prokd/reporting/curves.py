@@ -26,7 +26,10 @@ _WORDS = "words."  # of an entity type, and its name
 
 
 def draw_learning(logs: Logs) -> Charts:
-    """Draw source-dev F1 of all pipelines in one chart, then one for each pipeline and named loss."""
+    """Draw source-dev F1 of all pipelines in one chart, then one for each pipeline and named loss.
+
+    Of a training that ended before its second evaluation there are no losses to draw: one point is no curve.
+    """
     f1 = [
         Series(role, [e["step"] for e in log], [e["scores"].get(_SOURCE_DEV) for e in log], _look(number))
         for number, (role, log) in enumerate(logs.items())
@@ -34,6 +37,8 @@ def draw_learning(logs: Logs) -> Charts:
     charts = {"Entity F1 on source dev": f1}
     drawn_by_epoch = read_label_facts(logs)
     for number, (role, log) in enumerate(logs.items()):
+        if len(log) < 2:
+            continue
         for loss in dict.fromkeys(name for e in log for name in e["losses"] if f".{OF_EPOCH}." not in name):
             part = loss.rpartition(".")[2]
             if part not in drawn_by_epoch:
