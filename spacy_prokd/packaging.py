@@ -27,12 +27,13 @@ from thinc.api import Config
 from . import __version__, bundled_encoder
 from .corpus.convert import REPORT_FILE
 from .corpus.docbins import read_docs
-from .corpus.joined import describe_target, folders_of
+from .corpus.joined import describe_target, folders_of, languages_of
 from .errors import ProKDError
 from .files import atomic_file, atomic_folder, check_inside
 from .loading import load_pipeline
 from .reporting import render_model_card
 from .reporting.inputs import read_metrics
+from .sample_text import telling_sentence
 from .shrinking import shrink
 
 # What [training] says of one run; callbacks and loggers whose paths are null would not pass spaCy's checks.
@@ -72,6 +73,7 @@ def package(
     """
     nlp = _load(pipeline)
     meta = _describe(nlp.meta, name, version, encoder, source, target, metrics)
+    meta["spacy_prokd"]["sentence"] = telling_sentence(nlp, languages_of(target.name)[0])
     full_name = f"{meta['lang']}_{meta['name']}-{version}"
     output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{full_name}-", dir=output) as temporary:

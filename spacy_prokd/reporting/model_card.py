@@ -8,8 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from ..corpus.joined import describe_target, languages_of
-from ..sample_text import sample_sentences
+from ..corpus.joined import describe_target
 
 
 def render_model_card(meta: Mapping[str, Any]) -> str:
@@ -23,6 +22,5 @@ def render_model_card(meta: Mapping[str, Any]) -> str:
     template = templates.get_template("model_card.md")
     facts = {**meta["spacy_prokd"], "target_lang": describe_target(meta["spacy_prokd"]["target_lang"])}
     as_they_are = {key: meta[key] for key in ("version", "pipeline", "requirements")}
-    sentence = sample_sentences(languages_of(meta["spacy_prokd"]["target_lang"])[0])[0]
-    text = json.dumps(sentence, ensure_ascii=False)  # quoted as Python quotes it, too
+    text = json.dumps(meta["spacy_prokd"]["sentence"], ensure_ascii=False)  # quoted as Python quotes it, too
     return template.render(package=name, text=text, **as_they_are, **facts).lstrip()
