@@ -117,8 +117,10 @@ def make_project(
 def _check(folder: Path, source: Files, targets: Sequence[Files]) -> None:
     if folder.resolve() == Path.cwd():
         raise ProKDError("A project is a folder of its own. Name a new one, which is made here.")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ProKDError(f"{folder} is there already and not empty. Choose another folder, or delete it.")
+    if folder.is_file():
+        raise ProKDError(f"{folder} is a file. A project is a folder: name a new one, which is made here.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ProKDError(f"{folder} is there already and not empty. Choose another folder.")
     target_langs = [files.lang for files in targets]
     check_languages(source.lang, target_langs)
     check_twice(target_langs)

@@ -160,6 +160,13 @@ def test_a_folder_with_something_in_it_stays_as_it_is(files, tmp_path):
     assert snapshot(tmp_path / "project") == ["notes.txt"]
 
 
+def test_a_file_in_the_place_of_the_project_stays_and_nobody_is_told_to_delete_it(files, tmp_path):
+    (tmp_path / "project").write_text("mine", encoding="utf8")
+    with pytest.raises(ProKDError, match=r"project is a file\. A project is a folder: name a new one"):
+        make(tmp_path / "project", files)
+    assert (tmp_path / "project").read_text(encoding="utf8") == "mine"
+
+
 def test_the_folder_where_one_is_stays(files, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
