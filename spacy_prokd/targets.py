@@ -25,6 +25,7 @@ from .reporting.inputs import read_metrics
 
 ROLES = ("teacher", "student")
 _TEACHER_CONFIG = Path("configs") / "teacher.cfg"
+_OVERRIDES = "SPACY_CONFIG_OVERRIDES"  # of spaCy's training; Weasel, which runs the steps, has a variable of its own
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,10 @@ def reads_target(config: Path) -> bool:
     config (Path): The file; one that is missing aligns nothing, and the run says that it is missing.
     RAISES (ProKDError): If it cannot be read.
     """
-    from spacy.cli._util import parse_config_overrides  # which loads all of spaCy's commands
-
     if not config.is_file():
         return False
     try:
-        components = load_config(config, parse_config_overrides([]), interpolate=True)["components"]
+        components = load_config(config, parse_config_overrides([], env_var=_OVERRIDES), interpolate=True)["components"]
     except (ValueError, KeyError) as error:  # also confection's and configparser's
         raise ProKDError(f"{config} cannot be read as a config: {' '.join(str(error).split())[:600]}") from None
     return any(component.get("objective", {}).get("alignment_weight") for component in components.values())
