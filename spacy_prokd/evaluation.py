@@ -96,7 +96,8 @@ def evaluate(
     if len(paths) > 1:
         rest = iter(examples)
         metrics["parts"] = {name: _score(list(islice(rest, len(docs)))) for name, docs in zip(names, parts)}
-    also = [] if unlabelled is None else _read_unlabelled(nlp, unlabelled)
+    is_kept = tagged_path is not None or prototypes_path is not None
+    also = _read_unlabelled(nlp, unlabelled) if unlabelled is not None and is_kept else []
     if tagged_path is not None:
         _save_tagged(tagged_path, [*examples, *_tag(nlp, also)[0]])
     if prototypes_path is not None:
