@@ -1,6 +1,8 @@
-"""What commands are given, checked: the label map, and the GPU."""
+"""What commands are given, checked: the label map, the GPU, and the languages of a pipeline."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from .errors import ProKDError
 
@@ -40,3 +42,36 @@ def use_gpu(gpu_id: int) -> None:
         raise ProKDError(
             f'GPU {gpu_id} cannot be used: {error} Thinc needs CuPy: pip install "spacy-prokd[gpu]".'
         ) from None
+
+
+def find_languages(pipeline: Path, source_lang: str | None, target_lang: str | None) -> tuple[str, str]:
+    """The languages of a trained pipeline: those that are given, else those that its meta says it was trained for.
+
+    pipeline (Path): The saved pipeline, in whose meta `spacy-prokd.describe.v1` wrote them.
+    source_lang (str | None): The language with labels.
+    target_lang (str | None): The language without.
+    RETURNS (tuple[str, str]): Both.
+    RAISES (ProKDError): If the pipeline is asked and there is none, or it does not say.
+    """
+    if source_lang is None or target_lang is None:
+        about = _read_about(pipeline)
+        source_lang = source_lang or about.get("source_lang")
+        target_lang = target_lang or about.get("target_lang")
+    if not (source_lang and target_lang):
+        raise ProKDError(
+            f"{pipeline} does not say for which languages it was trained. Name them: --source-lang and --target-lang."
+        )
+    return source_lang, target_lang
+
+
+def _read_about(pipeline: Path) -> dict[str, str]:
+    """What the meta of a saved pipeline says of its training."""
+    import srsly
+
+    meta = pipeline / "meta.json"
+    if not meta.is_file():
+        raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
+    try:
+        return srsly.read_json(meta).get("spacy_prokd", {})
+    except ValueError:
+        raise ProKDError(f"{meta} is damaged. Run `python -m spacy project run student --force` again.") from None

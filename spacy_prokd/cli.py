@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from . import __version__
-from .arguments import parse_label_map, use_gpu
+from .arguments import find_languages, parse_label_map, use_gpu
 from .commands import Commands
 from .errors import ProKDError
 from .results import show, size_table, written
@@ -17,6 +17,8 @@ from .wording import counted
 
 SourceLang = Annotated[str, typer.Option(help="Language with labels")]
 TargetLang = Annotated[str, typer.Option(help="Language without labels; nl+sv for two")]
+StudentSource = Annotated[Optional[str], typer.Option(help="Language with labels; else as the student says")]
+StudentTarget = Annotated[Optional[str], typer.Option(help="Language without; else as the student says")]
 Pipeline = Annotated[str, typer.Argument(help="Trained pipeline: its folder, or its name if it is installed")]
 PipelineLang = Annotated[
     str, typer.Option(help="spaCy's code of the language whose rules cut raw target text into words; xx for any")
@@ -271,8 +273,8 @@ def package(
     name: Annotated[str, typer.Option(help="Name of the package, e.g. prokd_nl")],
     version: Annotated[str, typer.Option(help="Version of the package, e.g. 0.1.0")],
     encoder: Annotated[str, typer.Option(help="Encoder the training started from")],
-    source_lang: SourceLang = "en",
-    target_lang: TargetLang = "de",
+    source_lang: StudentSource = None,
+    target_lang: StudentTarget = None,
     vocabulary_size: Annotated[
         int, typer.Option(min=0, help="Pieces of the vocabulary to keep; 0 for all, and weights as they were trained")
     ] = 120_000,  # all pieces of the Latin script in the vocabulary of the bundled encoder, and some
@@ -281,8 +283,10 @@ def package(
     """Build a wheel from the student, with a model card; nothing in it can run code when it is loaded."""
     from .packaging import package
 
+    student = training / "student" / "model-last"
+    source_lang, target_lang = find_languages(student, source_lang, target_lang)
     wheel = package(
-        training / "student" / "model-last",
+        student,
         output,
         name=name,
         version=version,
@@ -357,20 +361,21 @@ def push(
     show(facts, as_json, size_table(sizes), nothing if dry_run else uploaded)
 
 
-@command(STEP, "report training/nl metrics/nl reports/nl.html --target-lang nl")
+@command(STEP, "report training/nl metrics/nl reports/nl.html")
 def report(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     metrics: Annotated[Path, typer.Argument(help="Folder with student.json and teacher.json")],
     output: Annotated[Path, typer.Argument(help="HTML file to write")],
     teacher: Annotated[Optional[Path], typer.Option(help="Folder of the teacher, if it is not in there")] = None,
-    source_lang: SourceLang = "en",
-    target_lang: TargetLang = "de",
+    source_lang: StudentSource = None,
+    target_lang: StudentTarget = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one page of scores, mistakes, words of both languages, learning curves and settings."""
     from .reporting import write_report
 
     roles = {"teacher": teacher or training / "teacher", "student": training / "student"}
+    source_lang, target_lang = find_languages(training / "student" / "model-last", source_lang, target_lang)
     write_report(
         output,
         source_lang=source_lang,

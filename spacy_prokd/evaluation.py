@@ -22,7 +22,7 @@ from .corpus.docbins import read_docs, read_labelled
 from .corpus.joined import folders_of
 from .corpus.readers import copy_words
 from .errors import ProKDError
-from .files import atomic_file, to_json
+from .files import atomic_file, describe_contents, to_json
 from .info import find_version
 from .labels import spans_to_tags
 from .loading import entity_labels, load_pipeline
@@ -118,7 +118,10 @@ def choose_data(corpus: Path, source_lang: str, target_lang: str) -> list[Path]:
     RAISES (ProKDError): If there is none, or the corpus is of another target.
     """
     if not (corpus / target_lang).is_dir():
-        raise ProKDError(f"{corpus} has no folder '{target_lang}'. Name its target language: --target-lang.")
+        there_is = describe_contents(corpus, folders=True)
+        raise ProKDError(
+            f"{corpus} has no folder '{target_lang}'; {there_is}. Name its target language: --target-lang."
+        )
     splits = [[folder / f"{split}.spacy" for split in ("test", "dev")] for folder in folders_of(corpus / target_lang)]
     for candidates in (splits, [[corpus / source_lang / "dev.spacy"]]):
         found = [next(filter(Path.is_file, of_language), None) for of_language in candidates]

@@ -77,6 +77,18 @@ def check_inside(folder: Path, paths: Iterable[Path]) -> None:
             raise ProKDError(f"{path} leads out of {folder}, to {path.resolve()}. Put a copy there, or delete it.")
 
 
+def describe_contents(folder: Path, folders: bool = False) -> str:
+    """What is in a folder, for an error that misses something there: "there is de, en".
+
+    folders (bool): Name its folders alone.
+    """
+    paths = folder.iterdir() if folder.is_dir() else []
+    names = sorted(path.name for path in paths if path.is_dir() or not folders)
+    if names:
+        return f"there is {', '.join(names[:20])}"
+    return "there is none" if folders else "it is empty or missing"
+
+
 def to_json(facts: Any) -> str:
     """Facts as JSON that people can read, too; the same ones always give the same text."""
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"

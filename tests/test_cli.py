@@ -26,6 +26,7 @@ from typer.main import get_command
 
 from spacy_prokd import cli
 from spacy_prokd.corpus.docbins import read_docs
+from spacy_prokd.encoder_loading import describe
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.pipeline import ProKDNer
 from spacy_prokd.soft_labels import VECTORS_KEY
@@ -67,6 +68,7 @@ def saved(small_tok2vec, tmp_path_factory) -> Path:
     sgd = Adam(0.01, L2=0.0)
     for _ in range(30):
         nlp.update(examples, sgd=sgd)
+    nlp = describe("an-encoder", "en", "de")(nlp)
     folder = tmp_path_factory.mktemp("pipelines") / "teacher"
     nlp.to_disk(folder)
     return folder
@@ -315,6 +317,29 @@ def test_label_evaluate_and_report(run, trained, saved):
     page = (trained / "report.html").read_text(encoding="utf8")
     assert "student" in page and "</html>" in page
     assert 'id="mistakes"' in page and "Merkel: I-PER" in page
+
+
+def test_report_and_package_are_of_the_languages_of_the_student(run, fails, trained):
+    """Whatever another project's are: no default is taken for a fact."""
+    training, metrics, page = trained / "training", trained / "metrics", trained / "report.html"
+    meta = training / "student" / "model-last" / "meta.json"
+    about = json.loads(meta.read_text(encoding="utf8"))
+    about["spacy_prokd"] |= {"source_lang": "fi", "target_lang": "sv+da"}
+    meta.write_text(json.dumps(about), encoding="utf8")
+    for options, title in (((), "fi to sv and da"), (("--source-lang", "en", "--target-lang", "nl"), "en to nl")):
+        assert run("report", training, metrics, page, *options)[0] == 0
+        assert f"<title>spacy-prokd: {title}</title>" in page.read_text(encoding="utf8")
+
+    named = ("--name", "prokd", "--version", "0.1.0", "--encoder", "none", "--vocabulary-size", 0)
+    assert run("package", training, trained / "corpus", metrics, trained / "packages", *named)[0] == 0
+    card = (trained / "packages" / "xx_prokd-0.1.0" / "README.md").read_text(encoding="utf8")
+    assert "sv and da" in card
+
+    del about["spacy_prokd"]["target_lang"]
+    meta.write_text(json.dumps(about), encoding="utf8")
+    assert "student/model-last does not say for which languages" in fails("report", training, metrics, page)
+    meta.write_text("{", encoding="utf8")
+    assert "meta.json is damaged" in fails("report", training, metrics, page)
 
 
 def test_scores_of_the_source_are_called_that(run, fails, raw, saved, tmp_path):

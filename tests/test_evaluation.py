@@ -165,7 +165,7 @@ def test_what_is_scored_is_the_targets_or_else_the_sources(tmp_path: Path) -> No
     assert choose_data(tmp_path, "en", "de+nl") == [tmp_path / "de+nl/nl/dev.spacy"]
     with pytest.raises(ProKDError, match="has nothing to score on"):
         choose_data(tmp_path, "sv", "de")
-    with pytest.raises(ProKDError, match="has no folder 'nl'.*--target-lang"):
+    with pytest.raises(ProKDError, match="has no folder 'nl'; there is de, de[+]nl, en[.].*--target-lang"):
         choose_data(tmp_path, "en", "nl")
 
 

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 
 from ..errors import ProKDError
-from ..files import atomic_file, sha256, to_json
+from ..files import atomic_file, describe_contents, sha256, to_json
 from ..progress import progress_bar
 from ..tokenizer import blank
 from ..wording import counted
@@ -261,19 +261,15 @@ def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]
     if not folder.is_dir():
         parent = corpus_dir if corpus_dir.is_dir() else corpus_dir.parent
         problem = f"no folder '{lang}'" if corpus_dir.is_dir() else f"no folder '{corpus_dir.name}'"
-        there_is = _list(parent, folders=True)
+        there_is = describe_contents(parent, folders=True)
         raise ProKDError(f"{parent} has {problem}; {there_is}. A corpus is <lang>/train.<ext>, dev, test.")
     splits = (*SPLITS, FEW_SHOT) if is_target else SPLITS
     files = {split: path for split in splits if (path := find_split(folder, split)) is not None}
     if "train" not in files:
-        raise ProKDError(f"{folder} has no file 'train.<ext>'; {_list(folder)}. Put one there (.tsv, .jsonl, ...).")
+        raise ProKDError(
+            f"{folder} has no file 'train.<ext>'; {describe_contents(folder)}. Put one there (.tsv, .jsonl, ...)."
+        )
     return files
-
-
-def _list(folder: Path, folders: bool = False) -> str:
-    paths = folder.iterdir() if folder.is_dir() else []
-    names = sorted(path.name for path in paths if path.is_dir() or not folders)
-    return f"there is {', '.join(names[:20])}" if names else "it is empty or missing"
 
 
 def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) -> str:
