@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -15,14 +17,26 @@ from .errors import ProKDError
 class Commands(TyperGroup):
     """Commands that say in a paragraph what is wrong with their input, without a traceback."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Read what stands before the command; of an option of the command, the error says where that stands."""
+        name = next((arg for arg in args if arg in self.commands), None)
+        options = _options_of(self.commands[name]) if name else []
+        with _saying_where(options, lambda option: f"behind the command: {ctx.info_name} {name} ... {option}"):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: typer.Context) -> Any:
         """Run a command.
 
         RAISES (typer.Exit): With 1 after an error that was said, with 2 after a wrong option of spaCy's commands, with
             130 after Ctrl-C.
         """
+
+        def before_it(option: str) -> str:
+            return f"before the command: {ctx.info_name} {option} {ctx.invoked_subcommand} ..."
+
         try:
-            return super().invoke(ctx)
+            with _saying_where(_options_of(self), before_it):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.secho("Stopped. No output was left half-written.", err=True)
             raise typer.Exit(130) from None
@@ -37,6 +51,23 @@ class Commands(TyperGroup):
                 raise
             _say(_describe(error))
             raise typer.Exit(1) from None
+
+
+def _options_of(command: Any) -> list[str]:
+    """The names of a command's options."""
+    return [name for param in command.params if param.param_type_name == "option" for name in param.opts]
+
+
+@contextmanager
+def _saying_where(options: Sequence[str], place: Callable[[str], str]) -> Iterator[None]:
+    """Of an option that is not known here but elsewhere, let the error say where it stands."""
+    try:
+        yield
+    except Exception as error:  # NoSuchOption, of click or typer's copy of it, has the option's name
+        option = getattr(error, "option_name", None)
+        if option in options:
+            error.message, error.possibilities = f"{option} stands {place(option)}", None
+        raise
 
 
 def _say(message: str) -> None:

@@ -644,6 +644,29 @@ def test_a_command_that_there_is_not(run):
     assert code == 2 and "No such command" in err
 
 
+@pytest.mark.parametrize(
+    "arguments, hint",
+    [
+        (("evaluate", "a", "b", "c", "--debug"), "--debug stands before the command: spacy-prokd --debug evaluate ..."),
+        (
+            ("train", ROOT / "configs" / "teacher.cfg", "--debug"),
+            "--debug stands before the command: spacy-prokd --debug train ...",
+        ),
+        (("--json", "info"), "--json stands behind the command: spacy-prokd info ... --json"),
+        (("--gpu-id", "0", "evaluate"), "--gpu-id stands behind the command: spacy-prokd evaluate ... --gpu-id"),
+    ],
+)
+def test_an_option_in_the_wrong_place_says_where_it_stands(run, arguments, hint):
+    code, _out, err = run(*arguments)
+    assert code == 2 and hint in " ".join(re.sub(r"[│╭╮╰╯─]", " ", err).split()), err
+
+
+@pytest.mark.parametrize("arguments", [("info", "--bogus"), ("--bogus", "info"), ("--debug", "--most", "info")])
+def test_an_option_that_there_is_nowhere_has_no_place(run, arguments):
+    code, _out, err = run(*arguments)
+    assert code == 2 and "No such option" in err and "stands" not in err
+
+
 def test_training_that_cannot_go_on_is_said_once(run, small_training, monkeypatch, tmp_path):
     def collapse(*args: object, **kwargs: object) -> None:
         raise ProKDError("Training collapsed: lower beta.")
