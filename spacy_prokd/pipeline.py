@@ -217,7 +217,8 @@ class ProKDNer(TrainablePipe):
         if not self.labels:
             raise ProKDError(
                 "No entity labels: the training corpus has no labelled entity and none were given under "
-                "[initialize.components.prokd_ner] labels."
+                "[initialize.components.prokd_ner] labels. A student's are in the file that `label` writes beside its "
+                "texts: `--paths.labels training/nl/soft/labels.json`."
             )
         if unknown := found - set(self.labels):
             raise ProKDError(f"The corpus has labels {sorted(unknown)} that are not among {list(self.labels)}.")

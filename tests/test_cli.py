@@ -682,6 +682,11 @@ def test_training_that_cannot_go_on_is_said_once(run, small_training, monkeypatc
 def test_training_on_what_is_not_there(run, fails, small_training, tmp_path):
     message = fails("train", *small_training, "--paths.train", tmp_path / "nowhere.spacy")
     assert "nowhere.spacy does not exist. Run `spacy-prokd convert`" in message
+    config, given = small_training[0], dict(zip(small_training[1:5:2], small_training[2:5:2]))
+    for name in ("train", "dev"):
+        others = [each for option, path in given.items() if option != f"--paths.{name}" for each in (option, path)]
+        message = fails("train", config, *others, *small_training[5:])
+        assert f"Set paths.{name} in the config, or on the command line: `--paths.{name} corpus/nl/en/{name}" in message
     code, out, err = run("train", *small_training, "--training.max_epochs", "many")
     assert code == 1 and "'many' is not <class 'int'>" in out and not err
     code, _out, err = run("train", tmp_path / "nowhere.cfg")

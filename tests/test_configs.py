@@ -127,8 +127,7 @@ def test_a_streamed_corpus_of_more_texts_than_spacy_initializes_with(tiny_encode
 
 def test_a_student_can_start_from_the_raw_encoder(corpus, soft_corpus, tiny_encoder, tmp_path):
     settings = overrides(corpus, tiny_encoder)
-    settings["paths.train"] = str(soft_corpus)
-    settings["paths.labels"] = str(soft_corpus / "labels.json")
+    settings["paths.train"] = str(soft_corpus)  # and so paths.labels
     settings["initialize.components.prokd_ner.start_from"] = None
     settings["components.prokd_ner.objective.self_training"] = False
     settings["components.prokd_ner.model.tok2vec.frozen_layers"] = 1

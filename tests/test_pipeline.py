@@ -281,7 +281,7 @@ def test_a_label_of_the_corpus_that_is_not_given_is_an_error(small_tok2vec, sour
 
 
 def test_no_labels_at_all_is_an_error(small_tok2vec, target_examples):
-    with pytest.raises(ProKDError, match="No entity labels"):
+    with pytest.raises(ProKDError, match=r"No entity labels.*`--paths\.labels "):
         initialize(make_nlp(small_tok2vec), target_examples)
 
 

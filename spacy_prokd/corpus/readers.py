@@ -20,6 +20,11 @@ from .docbins import read_docs
 
 GOLD_KEY = "prokd_gold"  # marks Docs whose labels a student may learn from
 FEW_SHOT_SHARE = 0.1  # of the examples of an epoch
+_USUALLY = {  # what our configs leave open
+    "train": "`--paths.train corpus/nl/en/train.spacy`, which `convert` writes, or for a student "
+    "`--paths.train training/nl/soft`, which `label` writes",
+    "dev": "`--paths.dev corpus/nl/en/dev.spacy`, which `convert` writes",
+}
 
 
 @spacy.registry.readers("spacy-prokd.Corpus.v1")
@@ -158,6 +163,8 @@ def _draw(examples: Iterator[Example], buffer_size: int) -> Iterator[Example]:
 
 
 def _read_docs(nlp: Language, path: str | Path | None) -> Iterator[Doc]:
+    if path is None:
+        raise ProKDError(_describe_missing(nlp))
     for file in _find_files(path):
         yield from (doc for doc in read_docs(file, nlp.vocab) if len(doc))
 
@@ -171,12 +178,14 @@ def _read_some(nlp: Language, path: str | Path | None, limit: int = 0) -> Iterat
         raise ProKDError(f"{path} has no Docs with words. Write it again with `spacy-prokd convert` or `label`.")
 
 
-def _find_files(path: str | Path | None) -> list[Path]:
-    if path is None:
-        raise ProKDError(
-            "The corpus has no path. Set it in the config, or on the command line: "
-            "`--paths.train corpus/en/train.spacy`."
-        )
+def _describe_missing(nlp: Language) -> str:
+    """Which corpus has no path, and what usually stands there: if the one to train on has a path, it is the other."""
+    train = nlp.config.interpolate().get("corpora", {}).get("train", {})
+    name = "dev" if train.get("path") else "train"
+    return f"The corpus has no path. Set paths.{name} in the config, or on the command line: {_USUALLY[name]}."
+
+
+def _find_files(path: str | Path) -> list[Path]:
     path = Path(path)
     if not path.exists():
         raise ProKDError(f"{path} does not exist. Run `spacy-prokd convert` (or `label`, for soft labels) first.")
