@@ -328,17 +328,20 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Make scores say what they are worth in some labelled text, which changes no entity."""
-    from .calibration import calibrate_pipeline
+    from .calibration import FEW_ENTITIES, calibrate_pipeline
 
     found = calibrate_pipeline(pipeline, corpus, output)
     (before, after), (was, became) = found.temperature.values(), found.ece.values()
-    show(
-        {**found._asdict(), **written(output)},
-        as_json,
+    said = [
         f"Temperature of the scores: {before:.2f} before, {after:.2f} now. Of {found.entities:,} entities in {corpus} "
-        f"they were {100 * was:.1f} points off (expected calibration error), and are {100 * became:.1f}.",
-        f"The pipeline is in {output}",
-    )
+        f"they were {100 * was:.1f} points off (expected calibration error), and are {100 * became:.1f}."
+    ]
+    if found.entities < FEW_ENTITIES:
+        said.append(
+            f"These are few: from fewer than {FEW_ENTITIES}, a temperature may be off by more than a third, and other "
+            "texts would give another one."
+        )
+    show({**found._asdict(), **written(output)}, as_json, *said, f"The pipeline is in {output}")
 
 
 @command(TRAINED, "push packages/xx_prokd_nl-0.1.0 --repo USER/xx_prokd_nl --dry-run")

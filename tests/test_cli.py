@@ -192,6 +192,13 @@ def test_calibrate_says_how_far_scores_were_off(run, facts, saved, corpus, tmp_p
     assert (said["output"], said["files"]) == (str(tmp_path / "calibrated"), sizes(tmp_path / "calibrated"))
 
 
+@pytest.mark.parametrize("times, is_few", [(1, True), (10, False)])
+def test_a_temperature_of_few_entities_is_called_uncertain(run, saved, tmp_path, times, is_few):
+    DocBin(docs=times * make_docs(spacy.blank("xx").vocab, SOURCE)).to_disk(tmp_path / "labelled.spacy")
+    code, out, _err = run("calibrate", saved, tmp_path / "labelled.spacy", "--output", tmp_path / "calibrated")
+    assert code == 0 and ("These are few: from fewer than 100" in out) == is_few, out
+
+
 def test_what_report_package_and_push_make_as_json(facts, trained, monkeypatch):
     page = trained / "report.html"
     said = facts("report", trained / "training", trained / "metrics", page)
