@@ -133,6 +133,12 @@ def _check(folder: Path, source: Files, targets: Sequence[Files]) -> None:
         if not path.is_file():
             raise ProKDError(f"{path} is a folder. Name a file." if path.is_dir() else f"There is no file {path}.")
         check_format(path)
+    for files in targets:
+        if files.test and files.labelled and files.test.resolve() == files.labelled.resolve():
+            raise ProKDError(
+                f"{files.test} is given to learn from (--target-labelled) and to score by (--target-test): scores of "
+                "texts that are known by heart say nothing. Put some of its texts into another file."
+            )
 
 
 def find_template() -> Path:

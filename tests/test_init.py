@@ -83,11 +83,11 @@ def test_the_rules_of_a_language_cut_its_text_here_and_in_the_workflow(files, tm
 
 
 def test_all_files_find_their_place(files, tmp_path):
-    dev, test = tmp_path / "more.jsonl", tmp_path / "gold.jsonl"
-    for path in (dev, test):
+    dev, test, labelled = (tmp_path / f"{name}.jsonl" for name in ("more", "gold", "few"))
+    for path in (dev, test, labelled):
         path.write_text(json.dumps(SENTENCE), encoding="utf8")
     source, target = files
-    given = [source._replace(lang="fr", dev=dev), target._replace(test=test, labelled=test)]
+    given = [source._replace(lang="fr", dev=dev), target._replace(test=test, labelled=labelled)]
     make(tmp_path / "project", given)
     assert snapshot(tmp_path / "project" / "data") == [
         "fr/dev.jsonl",
@@ -172,6 +172,17 @@ def test_the_folder_where_one_is_stays(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ProKDError, match="a folder of its own"):
         make(Path("."), files)
+
+
+def test_a_file_to_learn_from_is_none_to_score_by(files, tmp_path):
+    both = tmp_path / "both.jsonl"
+    both.write_text(json.dumps(SENTENCE), encoding="utf8")
+    again = tmp_path / "made" / ".." / "both.jsonl"
+    (tmp_path / "made").mkdir()
+    files[1] = files[1]._replace(labelled=both, test=again)
+    with pytest.raises(ProKDError, match=r"both\.jsonl is given to learn from \(--target-labelled\) and to score by"):
+        make(tmp_path / "project", files)
+    assert not (tmp_path / "project").exists()
 
 
 def test_one_language_twice(files, tmp_path):

@@ -64,6 +64,16 @@ class Contents:
     warnings: list[str] = field(default_factory=list)
 
 
+def is_annotated(record: Record) -> bool:
+    """Whether a record has tags or spans, if only to say that there is no entity."""
+    return (record.tags if isinstance(record, Words) else record.spans) is not None
+
+
+def has_annotation(contents: Contents) -> bool:
+    """Whether any record of a file has."""
+    return any(map(is_annotated, contents.records))
+
+
 def read_lines(path: Path) -> tuple[list[str], list[str]]:
     r"""Read a UTF-8 text file (with or without a byte order mark) in lines that end with \n, \r\n or \r.
 

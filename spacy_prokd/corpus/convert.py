@@ -16,7 +16,7 @@ from ..files import atomic_file, describe_contents, sha256, to_json
 from ..progress import progress_bar
 from ..tokenizer import blank
 from ..wording import counted
-from .contents import Contents
+from .contents import Contents, has_annotation
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .joined import languages_of, mix
@@ -31,6 +31,10 @@ FEW_TEXTS = 500  # of the target; fewer were never tried
 HELD_OUT = 10  # every tenth text, where there is no dev file
 # No more than this is ever written: whatever else a corpus has (user data, span groups, parses) stays behind.
 _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE")
+
+
+class _NoAnnotationError(ProKDError):
+    """Of a source; the target may have what it lacks."""
 
 
 class _Language(NamedTuple):
@@ -167,7 +171,13 @@ def _read_all(
     """The source and then each target."""
     any_language = blank()
     (source_lang, source_files), *of_targets = files.items()
-    languages = [_read_language(source_lang, source_files, False, label_map, None, any_language)]
+    try:
+        languages = [_read_language(source_lang, source_files, False, label_map, None, any_language)]
+    except _NoAnnotationError as error:
+        labelled = [files["train"] for _lang, files in of_targets if has_annotation(read_file(files["train"]))]
+        if not labelled:
+            raise
+        raise ProKDError(f"{error} {labelled[0]} has labels: maybe source and target are swapped.") from None
     known_labels = languages[0].report.splits["train"].entities
     for target_lang, target_files in of_targets:
         target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or any_language)
@@ -189,7 +199,8 @@ def _read_language(
 ) -> _Language:
     label_map = _check_label_map(label_map or {})
     contents = {split: read_file(path) for split, path in files.items()}
-    if not unlabelled_train and "dev" not in files:
+    is_held_out = not unlabelled_train and "dev" not in files
+    if is_held_out:
         files = {**files, "dev": files["train"]}
         contents["train"], contents["dev"] = _hold_out(files["train"], contents["train"])
     language = _Language(LanguageReport(lang, licence=find_licence(files["train"])), {}, {}, set())
@@ -200,7 +211,7 @@ def _read_language(
         maker = DocMaker(
             nlp, path, contents[split], label_map=label_map, drop_annotation=drop_annotation, report=report
         )
-        texts = language.texts[split] = Texts(report.file)
+        texts = language.texts[split] = Texts(report.file, is_held_out and split == "dev")
         language.splits[split] = _make_docs(maker, texts)
         language.labels.update(maker.labels)
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
@@ -218,6 +229,10 @@ def _read_language(
             report.warnings += _warn_of_case(report.entities)
         language.report.splits[split] = report
         if not unlabelled_train and split != "test" and not report.entities:
+            if not report.annotated:
+                raise _NoAnnotationError(
+                    f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
+                )
             raise ProKDError(_describe_no_entities(path, report, label_map))
         if not drop_annotation and not report.entities:
             report.warnings.append("has no entities: nothing can be scored on it or learned from it.")
@@ -273,8 +288,6 @@ def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]
 
 
 def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap) -> str:
-    if not report.annotated:
-        return f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
     dropped = sorted(label for label, mapped in label_map.items() if mapped is None)
     hint = f"The label map drops {', '.join(dropped)}; check it too. " if dropped else ""
     if report.examples:

@@ -11,7 +11,7 @@ from spacy.util import filter_spans
 
 from ..errors import ProKDError
 from ..labels import TagError, detect_scheme, to_iob2
-from .contents import Contents, Record, Text, Words
+from .contents import Contents, Record, Text, Words, is_annotated
 from .report import MAX_EXAMPLES, SplitReport
 
 LabelMap = Mapping[str, str | None]
@@ -48,7 +48,7 @@ class DocMaker:
         self.labels: set[str] = set()
         self.scheme: str | None = None
         report.warnings += contents.warnings
-        n_annotated = 0 if drop_annotation else sum(map(_is_annotated, self.records))
+        n_annotated = 0 if drop_annotation else sum(map(is_annotated, self.records))
         report.annotated = n_annotated > 0
         if report.annotated:
             tagged = [record.tags for record in self.records if isinstance(record, Words) and record.tags is not None]
@@ -149,7 +149,3 @@ class DocMaker:
     def _add_example(self, line: int, text: str, label: str, reason: str) -> None:
         if len(self.report.examples) < MAX_EXAMPLES:
             self.report.examples.append(f"{self.report.file}:{line}: {text!r} ({label}) {reason}")
-
-
-def _is_annotated(record: Record) -> bool:
-    return (record.tags if isinstance(record, Words) else record.spans) is not None

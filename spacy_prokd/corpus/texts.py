@@ -20,10 +20,12 @@ class Texts:
     """Gathers what is to be known of a split's texts.
 
     file (str): Where they come from, for warnings.
+    is_held_out (bool): Whether the rest of this file is another split.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, is_held_out: bool = False) -> None:
         self.file = file
+        self.is_held_out = is_held_out
         self.lengths: list[int] = []
         self._keys: list[bytes] = []
         self._scripts: Counter[str] = Counter()
@@ -82,7 +84,7 @@ class Texts:
         n_both = sum(key in other.keys for key in self._keys)
         if n_both <= OVERLAP_TOLD * len(self._keys):
             return []
-        what, where = ("texts", other.file) if other.file != self.file else ("texts held out", "the rest of the file")
+        what, where = ("texts held out", "the rest of the file") if self.is_held_out else ("texts", other.file)
         return [f"{n_both:,} of {len(self._keys):,} {what} are in {where} too, word for word."]
 
 

@@ -380,6 +380,16 @@ def test_errors_leave_earlier_output_untouched(corpus, tmp_path, break_corpus, m
     assert snapshot(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize(("target", "is_swapped"), [(EN, True), ("Bonn\nruft\n", False)])
+def test_a_source_without_labels_may_be_the_target(corpus, tmp_path, target, is_swapped):
+    write_all(corpus, {"en/train.tsv": "Otto\narbeitet\n", "de/train.tsv": target})
+    with pytest.raises(ProKDError, match=r"en/train\.tsv has no annotation, but the source") as error:
+        convert_corpus(corpus, "en", "de", tmp_path / "out")
+    hint = f"{corpus / 'de/train.tsv'} has labels: maybe source and target are swapped."
+    assert str(error.value).endswith(hint) == is_swapped
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_folders(corpus, tmp_path):
     write_all(corpus, {"dk.txt": "no language"})
     with pytest.raises(ProKDError, match=r"no folder 'fr'; there is de, en\."):
