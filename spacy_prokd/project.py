@@ -20,12 +20,12 @@ from .corpus.origins import write_origins
 from .corpus.report import ConvertReport
 from .errors import ProKDError
 from .files import atomic_folder
+from .languages import check_code
 from .targets import name_package
 from .tokenizer import blank
 
 CONFIGS = ("teacher.cfg", "student.cfg")
 IGNORED = "/encoders/\n/corpus/\n/training/\n/metrics/\n/packages/\n/reports/\n/project.lock\n"
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Files(NamedTuple):
@@ -125,8 +125,7 @@ def _check(folder: Path, source: Files, targets: Sequence[Files]) -> None:
     check_languages(source.lang, target_langs)
     check_twice(target_langs)
     for lang in (source.lang, *target_langs):
-        if not _LANGUAGE.fullmatch(lang):
-            raise ProKDError(f"{lang!r} is no code of a language. Write it like 'en', 'nl' or 'zh-Hans'.")
+        check_code(lang)
     for path in (path for files in (source, *targets) for path in files.by_split.values()):
         if is_on_hub(path):
             continue

@@ -193,10 +193,23 @@ def test_one_language_twice(files, tmp_path):
         make(tmp_path / "project", [source, target, target])
 
 
-@pytest.mark.parametrize("lang", ["../nl", "Dutch", "dutch", "NL", "", "n l"])
+@pytest.mark.parametrize("lang", ["../nl", "Dutch", "dutch", "NL", "", "n l", "qq", "qq-Latn"])
 def test_a_language_is_a_code_and_no_path(files, tmp_path, lang):
     with pytest.raises(ProKDError, match="no code of a language"):
         make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
+
+
+@pytest.mark.parametrize(
+    ("lang", "meant"), [("po", "pl"), ("cz", "cs"), ("sp", "es"), ("dk", "da"), ("jp", "ja"), ("gr", "el")]
+)
+def test_who_writes_a_country_for_a_language_is_told_its_code(files, tmp_path, lang, meant):
+    with pytest.raises(ProKDError, match=rf"'{lang}' is no code of a language\. Did you mean '{meant}'\?"):
+        make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
+
+
+@pytest.mark.parametrize("lang", ["pl", "nb", "sh", "xx", "als", "zh-Hans"])
+def test_any_language_may_be_one_of_a_project(files, tmp_path, lang):
+    assert make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)], dry_run=True).targets[0].lang == lang
 
 
 def test_the_wheel_has_the_template(tmp_path):
