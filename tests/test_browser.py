@@ -220,6 +220,8 @@ def test_the_report_fits_a_phone(browser, report):
     browser.get(report)
     assert widths(browser) == (PHONE, PHONE)
     assert browser.execute_script(CUT) == []
+    captions = [each.rect for each in browser.find_elements(By.TAG_NAME, "caption")]
+    assert captions and max(each["x"] + each["width"] for each in captions) <= PHONE, "also of a table that scrolls"
 
 
 def test_the_report_is_readable_in_light_and_dark(browser, report):
