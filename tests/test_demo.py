@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import spacy
-from browsing import free_port
+from browsing import free_port, serve_demo
 from conftest import TEXTS
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -241,6 +243,16 @@ def test_the_command_starts_the_page_on_this_machine_alone(monkeypatch, capsys, 
     assert f"http://localhost:{port}" in capsys.readouterr().out
     options = ("server.address", "server.port", "browser.gatherUsageStats", "server.showEmailPrompt")
     assert [config.get_option(name) for name in options] == ["localhost", port, False, False]
+
+
+def test_one_line_says_where_the_page_is(student, tmp_path):
+    said = tmp_path / "said.txt"
+    with serve_demo(said, student) as address:
+        served = HTTPConnection(urlsplit(address).netloc)  # which asks no proxy
+        served.request("GET", "/")
+        assert served.getresponse().status == 200
+        served.close()
+    assert said.read_text().splitlines() == [f"The page is at {address.rstrip('/')}. Ctrl-C ends it."]
 
 
 def test_what_is_wrong_is_said_before_it_starts(monkeypatch, student, port, tmp_path):

@@ -17,6 +17,7 @@ _SETTINGS = {
     "client.toolbarMode": "minimal",
     "runner.postScriptGC": "false",  # of all that spaCy and torch hold, half a second for each step of the slider
     "logger.hideWelcomeMessage": "true",
+    "logger.level": "warning",  # "Uvicorn server started" says again what we say
 }
 
 
