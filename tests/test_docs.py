@@ -69,14 +69,14 @@ def without_blocks(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def left_behind(tmp_path_factory, small_tok2vec, tiny_encoder) -> Path:
+def left_behind(tmp_path_factory, tiny_transformer, tiny_encoder) -> Path:
     """What a run of the workflow leaves in `run`, with a tiny pipeline as teacher, student and installed package, and
     stand-ins of a sentence or two for corpora that are not in this repository."""
     root = tmp_path_factory.mktemp("left_behind")
     folder = root / "run"
-    nlp = make_nlp(small_tok2vec)
+    nlp = make_nlp(tiny_transformer)
     docs = make_docs(nlp.vocab, SOURCE)
-    initialize(nlp, to_examples(docs))
+    initialize(nlp, to_examples(docs), tiny_encoder)
     learn(nlp, to_examples(docs), steps=40)
     for name in ("xx_prokd_de", "training/de/teacher/model-last", "training/de/student/model-last"):
         (folder / name).mkdir(parents=True)
