@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import pytest
 import spacy
 import srsly
 from conftest import SOURCE, TARGET, initialize, learn, make_docs, make_nlp, to_examples
+from pages import PAGES, ROOT, blocks, run_python
 from spacy.cli._util import app as spacy_app
 from spacy.tokens import Doc, DocBin
 from thinc.api import Config
@@ -32,29 +32,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "spacy_prokd"
-PAGES = {
-    str(path.relative_to(ROOT)): path.read_text(encoding="utf8")
-    for path in [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-}
 CONFIGS = {f"configs/{path.name}": Config().from_disk(path, interpolate=False) for path in ROOT.glob("configs/*.cfg")}
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-
-
-class Block(NamedTuple):
-    """A fenced block: its language, its text, and the line of its page before which it begins."""
-
-    language: str
-    text: str
-    line: int
-
-
-@cache
-def blocks(page: str, *languages: str) -> list[Block]:
-    fences = re.finditer(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
-    found = [Block(fence[1], fence[2], PAGES[page].count("\n", 0, fence.start(2))) for fence in fences]
-    return [block for block in found if block.language in languages]
 
 
 def pages_with(*languages: str) -> list[str]:
@@ -102,13 +82,6 @@ def workspace(left_behind, tmp_path, monkeypatch) -> Path:
     shutil.copytree(left_behind, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "run")
     return tmp_path / "run"
-
-
-def run_python(page: str) -> None:
-    """A page's blocks, one after the other, as one program."""
-    names: dict[str, Any] = {}
-    for block in blocks(page, "python"):
-        exec(compile("\n" * block.line + block.text, page, "exec"), names)
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
