@@ -18,7 +18,7 @@ from typing import Any
 import srsly
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package as spacy_package
-from spacy.language import Language
+from spacy.language import DEFAULT_CONFIG, Language
 from spacy.util import get_minor_version_range
 from spacy.vocab import Vocab
 from srsly.msgpack.exceptions import UnpackException
@@ -102,15 +102,16 @@ def portable_config(config: Config) -> Config:
     becomes the number it was set to; every path of this machine becomes null.
 
     config (Config): The config of a trained pipeline.
-    RETURNS (Config): One that spaCy loads and fills without any file from outside.
+    RETURNS (Config): One that spaCy loads without any file from outside, with all sections that a pipe removed or added
+        later needs.
     """
-    config = config.interpolate()
+    config, defaults = config.interpolate(), DEFAULT_CONFIG.interpolate()
     training = {key: value for key, value in config["training"].items() if key not in _OF_ONE_RUN}
     rate = training.get("optimizer", {}).get("learn_rate")
     if isinstance(rate, Mapping) and "corpus" in rate:  # which counts the steps of the run
         training["optimizer"] = {**training["optimizer"], "learn_rate": rate["initial_rate"]}
-    kept = {"nlp": config["nlp"], "components": config["components"], "training": training}
-    return Config(_without_paths(kept))
+    kept = {"nlp": config["nlp"], "components": config["components"], "training": {**defaults["training"], **training}}
+    return Config(_without_paths({**defaults, **kept}))
 
 
 def assert_no_pickle(wheel: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import spacy
 import srsly
+from spacy.language import DEFAULT_CONFIG
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from thinc.api import Config, PyTorchWrapper
@@ -130,6 +131,20 @@ def test_the_wheel_loads_and_tags_as_the_pipeline_did(run, wheel, tmp_path):
     assert result.stdout.strip() == f"{expected} 0.2.0"
 
 
+def test_pipes_of_a_package_are_removed_renamed_replaced_and_initialized_anew(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    nlp = spacy.load(tmp_path / "xx_prokd_de" / "xx_prokd_de-0.2.0")
+    nlp.add_pipe("entity_ruler", before="ner")
+    nlp.remove_pipe("entity_ruler")
+    nlp.rename_pipe("ner", "names")
+    nlp.replace_pipe("sentencizer", "sentencizer")
+    nlp.to_disk(tmp_path / "again")
+    nlp = spacy.load(tmp_path / "again")
+    nlp.initialize()
+    assert nlp.pipe_names == ["names", "sentencizer"]
+
+
 def test_no_file_of_the_wheel_names_a_folder_of_this_machine(run, wheel):
     root = str(run["pipeline"].parent).encode()
     with zipfile.ZipFile(wheel) as archive:
@@ -244,8 +259,10 @@ def test_variables_and_paths_leave_the_config_and_hub_names_stay(tmp_path, monke
         "hub": "jhu-clsp/mmBERT-base",
         "sign": "/",
     }
-    assert set(config) == {"nlp", "components", "training"}
-    assert config["training"] == {"seed": 3}
+    assert config["training"]["seed"] == 3
+    assert config["training"]["before_to_disk"] is None
+    assert set(config) == set(DEFAULT_CONFIG) and set(config["corpora"]) == {"train", "dev"}
+    assert not any(config["paths"].values())
 
 
 @pytest.mark.parametrize(
