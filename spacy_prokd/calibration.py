@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -48,7 +49,8 @@ def calibrate(
 ) -> Callable[[Language], Language]:
     """A callback for `training.before_to_disk`: scores say what they are worth, by labelled text of the source.
 
-    It sets the temperature of prokd_ner's scores, which changes no entity.
+    It sets the temperature of prokd_ner's scores, which changes no entity. Where the text has fewer than
+    FEW_ENTITIES, it leaves that as it is and says so: a temperature of a handful does more harm than good.
 
     corpus (Callable): Labelled text that is not trained on, ${corpora.dev}.
     then (Optional[Callable]): Another callback to call after it.
@@ -56,8 +58,19 @@ def calibrate(
     """
 
     def fit(nlp: Language) -> Language:
-        set_temperature(nlp, [example.reference for example in corpus(nlp)])
-        return _note(nlp if then is None else then(nlp), data)
+        references = [example.reference for example in corpus(nlp)]
+        n_entities = sum(len(doc.ents) for doc in references)
+        is_enough = n_entities >= FEW_ENTITIES
+        if is_enough:
+            set_temperature(nlp, references)
+        else:
+            warnings.warn(
+                f"Scores are not calibrated: {data or 'the dev set'} has {n_entities} entities, and it takes "
+                f"{FEW_ENTITIES}. Give more labelled text to see by how training goes.",
+                stacklevel=2,
+            )
+        nlp = nlp if then is None else then(nlp)
+        return _note(nlp, data) if is_enough else nlp
 
     return fit
 

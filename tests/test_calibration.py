@@ -83,7 +83,22 @@ def test_without_entities_the_temperature_is_one():
     assert fit_temperature(np.zeros(0), np.zeros(0, dtype=bool)) == 1.0
 
 
-def test_calibrating_a_pipeline_changes_scores_and_no_entity(trained, source_examples, tmp_path):
+@pytest.fixture
+def few_are_enough(monkeypatch) -> None:
+    monkeypatch.setattr("spacy_prokd.calibration.FEW_ENTITIES", 1)
+
+
+def test_a_handful_of_entities_leaves_scores_as_they_are(trained, source_examples):
+    """Fitted on them, a temperature would be a matter of luck."""
+    n_entities = sum(len(example.reference.ents) for example in source_examples)
+    fit = calibrate(lambda nlp: source_examples, data="en dev")
+    with pytest.warns(UserWarning, match=rf"not calibrated: en dev has {n_entities} entities, and it takes 100"):
+        assert fit(trained) is trained
+    assert trained.get_pipe("prokd_ner").cfg["temperature"] == 1.0
+    assert "calibrated_on" not in trained.meta.get("spacy_prokd", {})
+
+
+def test_calibrating_a_pipeline_changes_scores_and_no_entity(few_are_enough, trained, source_examples, tmp_path):
     pipe = trained.get_pipe("prokd_ner")
     pipe.cfg["threshold"] = 0.5
     wrong = [
@@ -106,17 +121,17 @@ def test_calibrating_a_pipeline_changes_scores_and_no_entity(trained, source_exa
         assert all(new._.score < old._.score for new, old in zip(after.ents, before.ents, strict=True))
 
 
-def test_there_must_be_something_to_calibrate(nlp):
+def test_there_must_be_something_to_calibrate(few_are_enough, nlp, source_examples):
     with pytest.raises(ProKDError, match="no prokd_ner"):
-        calibrate(lambda nlp: [])(nlp)
+        calibrate(lambda nlp: source_examples)(nlp)
 
 
-def test_the_meta_says_what_a_training_calibrated_on(trained):
+def test_the_meta_says_what_a_training_calibrated_on(few_are_enough, trained, source_examples):
     def describe(nlp):
         nlp.meta["spacy_prokd"] = {"encoder": "tiny"}
         return nlp
 
-    calibrate(lambda nlp: [], describe, data="en dev")(trained)
+    calibrate(lambda nlp: source_examples, describe, data="en dev")(trained)
     assert trained.meta["spacy_prokd"] == {"encoder": "tiny", "calibrated_on": "en dev"}
 
 
