@@ -125,6 +125,7 @@ def test_a_training_with_one_evaluation_has_no_losses_to_draw(run):
     log.write_text(log.read_text().partition("\n")[0])
     page = write_report(**run).read_text(encoding="utf8")
     assert "Loss of the teacher: prokd_ner.teacher_part" in page and "Loss of the student" not in page
+    assert "The student was evaluated once" in page and "The teacher was evaluated once" not in page
 
 
 @pytest.mark.parametrize("encoder", ["/home/ada/my-encoder", "encoders//home/ada/my-encoder"])

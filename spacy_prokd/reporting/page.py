@@ -85,6 +85,7 @@ def write_report(
         settings=settings,
         setting_names=sorted(_all_keys(settings)),
         charts=draw_learning(evaluations),
+        evaluated_once=[role for role, log in evaluations.items() if len(log) == 1],
         label_charts=draw_labels(label_facts, looks),
         calibration_errors={
             role: each["calibration"]["ece"] for role, each in scores.items() if each.get("calibration")
