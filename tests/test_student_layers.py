@@ -54,10 +54,10 @@ def test_it_starts_from_some_of_its_teachers_layers_and_learns(teacher, source_e
 def test_half_of_the_layers_are_kept_where_there_is_text_enough(
     teacher, corpus, tiny_transformer, monkeypatch, more, left
 ):
-    """Target text: what the source has beside it does not count."""
-    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", 8 + more)
+    """What the source has beside the target's counts too."""
     read = create_corpus(path=corpus / "target.spacy", labelled=corpus / "source.spacy")
     examples = list(read(spacy.blank("xx")))
+    monkeypatch.setattr("spacy_prokd.pipeline.ENOUGH_TEXTS", len(examples) + more)
     nlp = initialize(make_nlp(tiny_transformer), examples, start_from=str(teacher), layers="auto")
     assert len(layers_of(nlp)) == left
 
