@@ -320,7 +320,10 @@ def annotate(
     )
 
 
-@command(TRAINED, "calibrate training/nl/student/model-last corpus/nl/nl/dev.spacy --output calibrated")
+@command(
+    TRAINED,
+    "calibrate training/nl/student/model-last corpus/nl/nl/test.spacy --output calibrated/student/model-last",
+)
 def calibrate(
     pipeline: Pipeline,
     corpus: Annotated[Path, typer.Argument(help="Labelled .spacy file, which is no longer one to report scores of")],

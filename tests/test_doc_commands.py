@@ -60,7 +60,7 @@ MADE = {  # files that a page speaks of, of which its commands make the last
         "teacher.cfg",
     ],
     "docs/howto/pipelines.md": ["assembled/prokd_ner", "training/textcat/model-last/textcat"],
-    "docs/howto/scores.md": ["xx_prokd_de_calibrated/prokd_ner", "doubtful.jsonl"],
+    "docs/howto/scores.md": ["packages/xx_prokd_de-0.1.1/dist/*.whl", "doubtful.jsonl"],
     "docs/howto/texts.md": ["packages/de_prokd-0.1.0/dist/*.whl", "corpus/rules/de/test.spacy"],
     "docs/howto/training.md": [
         "encoders/bert-base-multilingual-cased",
