@@ -580,8 +580,9 @@ def test_a_folder_where_a_file_should_be_is_named(fails, raw, saved, tmp_path):
 def test_a_corpus_in_another_format(fails, saved, raw, tmp_path):
     path = raw / "de" / "train.txt"
     assert fails("label", path, tmp_path / "soft", saved) == (
-        f"Error: {path} is not a readable .spacy file (ValueError: [E1014] Error loading DocBin data). Write it again "
-        "with `spacy-prokd convert`, which reads other formats by the ending of a file's name."
+        f"Error: {path} is not a readable .spacy file (ValueError: [E1014] Error loading DocBin data). Other formats "
+        "are converted first: `spacy-prokd convert` writes .spacy files, in a project to corpus/<target>/<lang>/. "
+        "Name one of these; if it is damaged, convert again."
     )
 
 

@@ -86,7 +86,8 @@ def _readable(path: Path) -> Iterator[None]:
         reason = shorten(first_sentence, 120, placeholder=" …")
         raise ProKDError(
             f"{path} is not a readable .spacy file ({type(error).__name__}: {reason}). "
-            f"Write it again with `spacy-prokd convert`, which reads other formats by the ending of a file's name."
+            f"Other formats are converted first: `spacy-prokd convert` writes .spacy files, in a project to "
+            f"corpus/<target>/<lang>/. Name one of these; if it is damaged, convert again."
         ) from None
 
 
