@@ -64,13 +64,28 @@ def find_languages(pipeline: Path, source_lang: str | None, target_lang: str | N
     return source_lang, target_lang
 
 
+def expect_pipeline(pipeline: Path) -> None:
+    """See that there is a saved pipeline.
+
+    pipeline (Path): Where it should be, such as `training/nl/student/model-last`.
+    RAISES (ProKDError): If it is not, with the folders of languages that have one, such as `training/nl`.
+    """
+    if (pipeline / "meta.json").is_file():
+        return
+    training = pipeline.parent.parent
+    place = pipeline.relative_to(training)
+    found = [str(folder) for folder in sorted(training.glob("*")) if (folder / place / "meta.json").is_file()]
+    if found:
+        raise ProKDError(f"{pipeline} is no saved pipeline. Did you mean {' or '.join(found)} in place of {training}?")
+    raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
+
+
 def _read_about(pipeline: Path) -> dict[str, str]:
     """What the meta of a saved pipeline says of its training."""
     import srsly
 
+    expect_pipeline(pipeline)
     meta = pipeline / "meta.json"
-    if not meta.is_file():
-        raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
     try:
         return srsly.read_json(meta).get("spacy_prokd", {})
     except ValueError:

@@ -25,6 +25,7 @@ from srsly.msgpack.exceptions import UnpackException
 from thinc.api import Config
 
 from . import __version__, bundled_encoder
+from .arguments import expect_pipeline
 from .corpus.convert import REPORT_FILE
 from .corpus.docbins import read_docs
 from .corpus.joined import describe_target, folders_of, languages_of
@@ -132,8 +133,7 @@ def assert_no_pickle(wheel: Path) -> None:
 
 def _load(pipeline: Path) -> Language:
     """The pipeline, which nothing in its folder may stand outside of."""
-    if not (pipeline / "meta.json").is_file():
-        raise ProKDError(f"{pipeline} is no saved pipeline. `python -m spacy project run student` makes one.")
+    expect_pipeline(pipeline)
     check_inside(pipeline, pipeline.rglob("*"))
     return load_pipeline(pipeline)
 

@@ -349,6 +349,23 @@ def test_report_and_package_are_of_the_languages_of_the_student(run, fails, trai
     assert "meta.json is damaged" in fails("report", training, metrics, page)
 
 
+def test_who_forgets_the_folder_of_the_language_is_told_it(fails, trained):
+    training = trained / "training"
+    page = trained / "report.html"
+    nowhere = training.parent / "nowhere"
+    assert fails("report", nowhere, trained / "metrics", page).endswith(
+        "`python -m spacy project run student` makes one."
+    )
+    for lang in ("nl", "uk"):
+        shutil.copytree(training / "student", nowhere / lang / "student")
+        (nowhere / lang / "student" / "model-last" / "meta.json").touch()
+    meant = f"Did you mean {nowhere / 'nl'} or {nowhere / 'uk'} in place of {nowhere}?"
+    assert meant in fails("report", nowhere, trained / "metrics", page)
+    named = ("--name", "prokd", "--version", "0.1.0", "--encoder", "none", "--source-lang", "en", "--target-lang", "nl")
+    arguments = (nowhere, trained / "corpus", trained / "metrics", trained / "packages")
+    assert meant in fails("package", *arguments, *named)
+
+
 def test_scores_of_the_source_are_called_that(run, fails, raw, saved, tmp_path):
     (raw / "de" / "test.conll").unlink()
     run("convert", raw, tmp_path / "corpus")
