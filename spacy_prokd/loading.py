@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from glob import escape, glob
 from pathlib import Path
 
 import spacy
@@ -22,7 +24,10 @@ def load_pipeline(name: str | Path) -> Language:
         raise
     except Exception as error:  # broken files raise whatever the place where they break makes of them
         reason = " ".join(str(error).split())[:600]
-        raise ProKDError(f"{name} cannot be loaded as a pipeline: {reason} Train it first, or name another.") from error
+        wheels = glob(f"packages/{escape(str(name))}-*/dist/*.whl")
+        newest = max(wheels, key=os.path.getmtime, default=None)
+        what_to_do = f"Install it: python -m pip install {newest}" if newest else "Train it first, or name another."
+        raise ProKDError(f"{name} cannot be loaded as a pipeline: {reason} {what_to_do}") from error
     if not find_entity_pipes(nlp):
         raise ProKDError(f"{name} has no component that sets entities, only {nlp.pipe_names}. Name another pipeline.")
     return nlp

@@ -29,6 +29,7 @@ from spacy_prokd.demo.reading import (
     tabulate,
 )
 from spacy_prokd.errors import ProKDError
+from spacy_prokd.loading import load_pipeline
 from spacy_prokd.shrinking import shrink
 
 APP = Path(launch.__file__).with_name("app.py")
@@ -253,6 +254,19 @@ def test_one_line_says_where_the_page_is(student, tmp_path):
         assert served.getresponse().status == 200
         served.close()
     assert said.read_text().splitlines() == [f"The page is at {address.rstrip('/')}. Ctrl-C ends it."]
+
+
+def test_a_package_that_was_built_and_not_installed_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("xx_built_nl-0.1.0", "xx_built_nl_sv-0.1.0"):
+        wheel = Path("packages", folder, "dist", f"{folder}-py3-none-any.whl")
+        wheel.parent.mkdir(parents=True)
+        wheel.touch()
+    built = "packages/xx_built_nl-0.1.0/dist/xx_built_nl-0.1.0-py3-none-any.whl"
+    with pytest.raises(ProKDError, match=rf"^xx_built_nl cannot be loaded .* python -m pip install {built}$"):
+        load_pipeline("xx_built_nl")
+    with pytest.raises(ProKDError, match="Train it first, or name another.$"):
+        load_pipeline("xx_built")
 
 
 def test_what_is_wrong_is_said_before_it_starts(monkeypatch, student, port, tmp_path):
