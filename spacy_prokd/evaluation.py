@@ -30,6 +30,7 @@ from .mistakes import keep_gold
 from .progress import progress_bar
 from .prototype_tags import tag_by_prototypes
 from .scoring import gold_spans, predicted_spans, score_entities
+from .wording import say_if_few
 
 _PACKAGES = ("spacy-prokd", "spacy", "torch", "transformers")
 _TOLERANCE = 1e-6
@@ -153,7 +154,7 @@ def compare(metrics: dict[str, dict[str, Any]]) -> Table:
     """Lay metrics side by side, with the F1 that the last gained over the first.
 
     metrics (dict[str, dict[str, Any]]): What `evaluate` returned, by name ("teacher", "student").
-    RETURNS (Table): Per cent; a row for each label, for all entities, and for words.
+    RETURNS (Table): Per cent; a row for each label, for all entities, and for words; below it, if entities are few.
     RAISES (ProKDError): If they were not measured on the same data.
     """
     data = {name: tuple(one[key] for key in ("sentences", "words", "entities")) for name, one in metrics.items()}
@@ -178,6 +179,7 @@ def compare(metrics: dict[str, dict[str, Any]]) -> Table:
     n_entities = max((one["entities"] for one in metrics.values()), default=0)
     table.add_row("all", str(n_entities), *_format_row(totals), style="bold")
     table.add_row("words", "", *_format_row([(None, None, one["token_f"]) for one in metrics.values()]))
+    table.caption, table.caption_justify = say_if_few(n_entities), "left"
     return table
 
 

@@ -274,6 +274,21 @@ def test_table_shows_both_and_the_difference() -> None:
     assert ["words", "53.00", "65.50", "+12.50"] in rows
 
 
+@pytest.mark.parametrize(
+    ("n_entities", "said"),
+    [
+        (27, "27 entities: one of them is 3.7 points."),
+        (1, "1 entity: one of them is 100.0 points."),
+        (100, ""),
+        (0, ""),
+    ],
+)
+def test_the_table_says_if_entities_are_few(n_entities: int, said: str) -> None:
+    scores = make_metrics({"LOC": (0.5, n_entities)}, 0.5, entities=n_entities)
+    rows = render({"teacher": scores, "student": scores})
+    assert [row for row in rows if "points." in row] == ([said.split()] if said else [])
+
+
 @pytest.mark.parametrize("label", ["ORGANISATION", "A" * 40])
 def test_labels_and_numbers_are_whole_where_labels_are_long(label: str) -> None:
     teacher, student = make_metrics({label: (1.0, 5)}, 1.0), make_metrics({label: (0.0, 5)}, 0.0)

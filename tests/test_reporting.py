@@ -120,6 +120,13 @@ def test_the_page_has_scores_curves_and_settings(run):
     assert "spacy-prokd.Logger.v1" not in page
 
 
+def test_the_page_says_if_entities_are_few(run):
+    assert "31 entities: one of them is 3.2 points." in write_report(**run).read_text(encoding="utf8")
+    path = run["metrics"]["student"]
+    path.write_text(path.read_text().replace('"support": 31', '"support": 310'))
+    assert "one of them is" not in write_report(**run).read_text(encoding="utf8")
+
+
 def test_a_training_with_one_evaluation_has_no_losses_to_draw(run):
     log = run["logs"]["student"]
     log.write_text(log.read_text().partition("\n")[0])

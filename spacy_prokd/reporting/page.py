@@ -14,6 +14,7 @@ from ..corpus.joined import describe_target
 from ..files import atomic_file
 from ..mistakes import GOLD_SPANS, count_alone, count_confusions, is_labelled
 from ..preferences import LABELS, Preference, compare_preferences
+from ..wording import say_if_few
 from .curves import draw_labels, draw_learning, draw_reliability, read_label_facts, types_of
 from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
 from .sentences import show_disagreements, show_word, show_worst
@@ -80,6 +81,7 @@ def write_report(
         scores=scores,
         score_names={key: name for key, name in SCORES.items() if any(key in each for each in scores.values())},
         support=support,
+        few=say_if_few(sum(filter(None, support.values()))),
         run=run,
         run_names=_all_keys(run),
         settings=settings,
