@@ -35,8 +35,16 @@ def check_code(lang: str) -> None:
 
     RAISES (ProKDError): If it is not, with the code that may be meant.
     """
-    code = lang.partition("-")[0]
-    if _CODE.fullmatch(lang) and (len(code) > 2 or code in _TWO_LETTERS.split()):
+    code, known = lang.partition("-")[0], _TWO_LETTERS.split()
+    if _CODE.fullmatch(lang) and (len(code) > 2 or code in known):
         return
-    meant = f"Did you mean '{_MEANT[code]}'?" if code in _MEANT else "Write it like 'en', 'nl' or 'zh-Hans'."
-    raise ProKDError(f"{lang!r} is no code of a language. {meant}")
+    meant = _MEANT.get(code) or _find_named(lang)
+    what_to_do = f"Did you mean '{meant}'?" if meant in known else "Write it like 'en', 'nl' or 'zh-Hans'."
+    raise ProKDError(f"{lang!r} is no code of a language. {what_to_do}")
+
+
+def _find_named(name: str) -> str | None:
+    """The code of a language by its English name, of the hundred whose names Whisper's tokenizer has."""
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    return TO_LANGUAGE_CODE.get(name.lower())

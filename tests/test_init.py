@@ -193,16 +193,20 @@ def test_one_language_twice(files, tmp_path):
         make(tmp_path / "project", [source, target, target])
 
 
-@pytest.mark.parametrize("lang", ["../nl", "Dutch", "dutch", "NL", "", "n l", "qq", "qq-Latn"])
+@pytest.mark.parametrize("lang", ["../nl", "Javanese", "Dutch", "dutch", "NL", "", "n l", "qq", "qq-Latn"])
 def test_a_language_is_a_code_and_no_path(files, tmp_path, lang):
     with pytest.raises(ProKDError, match="no code of a language"):
         make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
 
 
 @pytest.mark.parametrize(
-    ("lang", "meant"), [("po", "pl"), ("cz", "cs"), ("sp", "es"), ("dk", "da"), ("jp", "ja"), ("gr", "el")]
+    ("lang", "meant"),
+    [
+        *[("po", "pl"), ("cz", "cs"), ("sp", "es"), ("dk", "da"), ("jp", "ja"), ("gr", "el")],
+        *[("Ukrainian", "uk"), ("DUTCH", "nl"), ("haitian creole", "ht")],
+    ],
 )
-def test_who_writes_a_country_for_a_language_is_told_its_code(files, tmp_path, lang, meant):
+def test_who_writes_a_country_or_a_name_for_a_language_is_told_its_code(files, tmp_path, lang, meant):
     with pytest.raises(ProKDError, match=rf"'{lang}' is no code of a language\. Did you mean '{meant}'\?"):
         make(tmp_path / "project", [files[0], files[1]._replace(lang=lang)])
 
