@@ -1,4 +1,4 @@
-"""Codes of languages."""
+"""Codes of languages, and their names."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ def check_code(lang: str) -> None:
     meant = _MEANT.get(code) or _find_named(lang)
     what_to_do = f"Did you mean '{meant}'?" if meant in known else "Write it like 'en', 'nl' or 'zh-Hans'."
     raise ProKDError(f"{lang!r} is no code of a language. {what_to_do}")
+
+
+def name_language(lang: str) -> str:
+    """The English name of a language, such as `Ukrainian` of `uk`; its code where Whisper's tokenizer has no name."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    return LANGUAGES[lang].title() if lang in LANGUAGES else lang
 
 
 def _find_named(name: str) -> str | None:

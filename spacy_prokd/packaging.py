@@ -31,6 +31,7 @@ from .corpus.docbins import read_docs
 from .corpus.joined import describe_target, folders_of, languages_of
 from .errors import ProKDError
 from .files import atomic_file, atomic_folder, check_inside
+from .languages import name_language
 from .loading import load_pipeline
 from .reporting import render_model_card
 from .reporting.inputs import read_metrics
@@ -163,8 +164,8 @@ def _describe(
         **meta,
         "name": name,
         "version": version,
-        "description": f"Named entities in {describe_target(target.name)}, "
-        f"learned from labels in {source.name} by spacy-prokd.",
+        "description": f"Named entities in {describe_target(target.name, name_language)}, "
+        f"learned from labels in {name_language(source.name)} by spacy-prokd.",
         "requirements": [f"spacy-prokd{get_minor_version_range(__version__)}"],
         "performance": {key: value for key, value in scores["student"].items() if key.startswith(("ents_", "token_"))},
         "spacy_prokd": {

@@ -340,7 +340,7 @@ def test_report_and_package_are_of_the_languages_of_the_student(run, fails, trai
     named = ("--name", "prokd", "--version", "0.1.0", "--encoder", "none", "--vocabulary-size", 0)
     assert run("package", training, trained / "corpus", metrics, trained / "packages", *named)[0] == 0
     card = (trained / "packages" / "xx_prokd-0.1.0" / "README.md").read_text(encoding="utf8")
-    assert "sv and da" in card
+    assert "Swedish and Danish" in card
 
     del about["spacy_prokd"]["target_lang"]
     meta.write_text(json.dumps(about), encoding="utf8")

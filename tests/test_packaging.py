@@ -171,6 +171,7 @@ def test_meta_says_what_it_was_made_of(wheel):
 def test_the_readme_is_a_model_card(run, wheel):
     card = (run["output"] / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
     assert card.startswith("# xx_prokd_de\n")
+    assert "in **German** text" in card and "without any label in German" in " ".join(card.split())
     assert 'spacy.load("xx_prokd_de")' in card and "ent._.score" in card
     assert "| PER | 131 | 70.0 | 60.0 | 64.6 | Ada\\|Lovelace, Alan, Grace |" in card, "the most frequent names"
     assert "| teacher | 70.0 | 60.0 | 54.3 | 68.0 |" in card
@@ -191,7 +192,7 @@ def test_a_card_with_scores_of_the_source_says_so(run, tmp_path):
     metrics = {role: tmp_path / f"{role}.json" for role in run["metrics"]}
     package(**{**run, "output": tmp_path / "packages", "metrics": metrics})
     card = (tmp_path / "packages" / "xx_prokd_de-0.2.0" / "README.md").read_text(encoding="utf8")
-    assert "**No text in de had labels to score on.** All scores here are of text in en" in card
+    assert "**No text in German had labels to score on.** All scores here are of text in English" in card
     assert "Training data" not in card and "ask whoever built this package" in card
 
 
@@ -217,9 +218,9 @@ def test_a_package_of_two_languages_names_both(run, tmp_path):
     package(**{**run, "output": tmp_path / "packages", "name": "prokd_de_nl", "target": both, "metrics": metrics})
     folder = tmp_path / "packages" / "xx_prokd_de_nl-0.2.0"
     meta, card = srsly.read_json(folder / "meta.json"), (folder / "README.md").read_text(encoding="utf8")
-    assert meta["description"].startswith("Named entities in de and nl,")
+    assert meta["description"].startswith("Named entities in German and Dutch,")
     assert meta["spacy_prokd"]["sentences"] == {"en train": 640, "de train": 800, "nl train": 800}
-    assert "named entities in **de and nl** text" in card
+    assert "named entities in **German and Dutch** text" in card
     rows = ["| entity F1 on | teacher | student |", "|---|---:|---:|", "| de test | 50.0 | 50.0 |"]
     assert "\n".join([*rows, "| nl test | 25.0 | 25.0 |", "", "## How"]) in card
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -36,9 +36,13 @@ def check_twice(languages: Sequence[str]) -> None:
         raise ProKDError(f"{', '.join(sorted(twice))} is named twice.")
 
 
-def describe_target(target_lang: str) -> str:
-    """The languages of a target as people write them: "nl, sv and da"."""
-    *others, last = languages_of(target_lang)
+def describe_target(target_lang: str, name: Callable[[str], str] = str) -> str:
+    """The languages of a target as people write them: "nl, sv and da".
+
+    target_lang (str): The target, such as `nl+sv+da`.
+    name (Callable[[str], str]): What to write of each, such as `name_language`.
+    """
+    *others, last = map(name, languages_of(target_lang))
     return f"{', '.join(others)} and {last}" if others else last
 
 

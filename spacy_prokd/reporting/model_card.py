@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from ..corpus.joined import describe_target
+from ..languages import name_language
 
 
 def render_model_card(meta: Mapping[str, Any]) -> str:
@@ -20,7 +21,11 @@ def render_model_card(meta: Mapping[str, Any]) -> str:
     templates = Environment(loader=PackageLoader("spacy_prokd.reporting"), trim_blocks=True, keep_trailing_newline=True)
     name = f"{meta['lang']}_{meta['name']}"
     template = templates.get_template("model_card.md")
-    facts = {**meta["spacy_prokd"], "target_lang": describe_target(meta["spacy_prokd"]["target_lang"])}
+    facts = meta["spacy_prokd"]
+    names = {
+        "source": name_language(facts["source_lang"]),
+        "target": describe_target(facts["target_lang"], name_language),
+    }
     as_they_are = {key: meta[key] for key in ("version", "pipeline", "requirements")}
-    text = json.dumps(meta["spacy_prokd"]["sentence"], ensure_ascii=False)  # quoted as Python quotes it, too
-    return template.render(package=name, text=text, **as_they_are, **facts).lstrip()
+    text = json.dumps(facts["sentence"], ensure_ascii=False)  # quoted as Python quotes it, too
+    return template.render(package=name, text=text, **as_they_are, **names, **facts).lstrip()

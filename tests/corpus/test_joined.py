@@ -13,6 +13,7 @@ from spacy_prokd.corpus.convert import list_corpus
 from spacy_prokd.corpus.docbins import read_docs
 from spacy_prokd.corpus.joined import describe_target, folders_of
 from spacy_prokd.errors import ProKDError
+from spacy_prokd.languages import name_language
 
 EN = "Anna\tB-PER\nworks\tO\nin\tO\nBonn\tB-LOC\n\nNothing\tO\n"
 
@@ -91,3 +92,4 @@ def test_what_is_no_target_is_an_error_and_nothing_is_written(corpus, tmp_path, 
 
 def test_languages_are_named_as_people_do():
     assert [describe_target(target) for target in ("nl", "nl+sv", "nl+sv+da")] == ["nl", "nl and sv", "nl, sv and da"]
+    assert describe_target("ht+nb", name_language) == "Haitian Creole and nb", "where there is no name, the code"
