@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from .errors import ProKDError
 
 _CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-# Those of ISO 639-1; three that it gave up and Wikipedia still has; and spaCy's for any language. Of three letters
-# there are thousands.
-_TWO_LETTERS = """
-aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es
-et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki
-kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no
-nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te
-tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
-bh mo sh
-xx
+# Those of ISO 639-1, and three that it gave up and Wikipedia still has. Of three letters there are thousands.
+_NAMES = """
+aa Afar, ab Abkhazian, ae Avestan, af Afrikaans, ak Akan, am Amharic, an Aragonese, ar Arabic, as Assamese, av Avaric,
+ay Aymara, az Azerbaijani, ba Bashkir, be Belarusian, bg Bulgarian, bi Bislama, bm Bambara, bn Bangla, bo Tibetan, br
+Breton, bs Bosnian, ca Catalan, ce Chechen, ch Chamorro, co Corsican, cr Cree, cs Czech, cu Church Slavic, cv Chuvash,
+cy Welsh, da Danish, de German, dv Divehi, dz Dzongkha, ee Ewe, el Greek, en English, eo Esperanto, es Spanish, et
+Estonian, eu Basque, fa Persian, ff Fula, fi Finnish, fj Fijian, fo Faroese, fr French, fy Western Frisian, ga Irish,
+gd Scottish Gaelic, gl Galician, gn Guarani, gu Gujarati, gv Manx, ha Hausa, he Hebrew, hi Hindi, ho Hiri Motu, hr
+Croatian, ht Haitian Creole, hu Hungarian, hy Armenian, hz Herero, ia Interlingua, id Indonesian, ie Interlingue, ig
+Igbo, ii Sichuan Yi, ik Inupiaq, io Ido, is Icelandic, it Italian, iu Inuktitut, ja Japanese, jv Javanese, ka
+Georgian, kg Kongo, ki Kikuyu, kj Kuanyama, kk Kazakh, kl Kalaallisut, km Khmer, kn Kannada, ko Korean, kr Kanuri, ks
+Kashmiri, ku Kurdish, kv Komi, kw Cornish, ky Kyrgyz, la Latin, lb Luxembourgish, lg Ganda, li Limburgish, ln Lingala,
+lo Lao, lt Lithuanian, lu Luba-Katanga, lv Latvian, mg Malagasy, mh Marshallese, mi Māori, mk Macedonian, ml
+Malayalam, mn Mongolian, mr Marathi, ms Malay, mt Maltese, my Burmese, na Nauru, nb Norwegian Bokmål, nd North
+Ndebele, ne Nepali, ng Ndonga, nl Dutch, nn Norwegian Nynorsk, no Norwegian, nr South Ndebele, nv Navajo, ny Nyanja,
+oc Occitan, oj Ojibwa, om Oromo, or Odia, os Ossetic, pa Punjabi, pi Pali, pl Polish, ps Pashto, pt Portuguese, qu
+Quechua, rm Romansh, rn Rundi, ro Romanian, ru Russian, rw Kinyarwanda, sa Sanskrit, sc Sardinian, sd Sindhi, se
+Northern Sami, sg Sango, si Sinhala, sk Slovak, sl Slovenian, sm Samoan, sn Shona, so Somali, sq Albanian, sr Serbian,
+ss Swati, st Southern Sotho, su Sundanese, sv Swedish, sw Swahili, ta Tamil, te Telugu, tg Tajik, th Thai, ti
+Tigrinya, tk Turkmen, tl Tagalog, tn Tswana, to Tongan, tr Turkish, ts Tsonga, tt Tatar, tw Twi, ty Tahitian, ug
+Uyghur, uk Ukrainian, ur Urdu, uz Uzbek, ve Venda, vi Vietnamese, vo Volapük, wa Walloon, wo Wolof, xh Xhosa, yi
+Yiddish, yo Yoruba, za Zhuang, zh Chinese, zu Zulu, bh Bihari, mo Moldavian, sh Serbo-Croatian
 """
 _MEANT = {  # by what people write: codes of countries, and the first letters of a name
     "cn": "zh",
@@ -31,27 +44,23 @@ _MEANT = {  # by what people write: codes of countries, and the first letters of
 
 
 def check_code(lang: str) -> None:
-    """See that a language is named by its code, such as `nl`, `als` or `zh-Hans`.
+    """See that a language is named by its code, such as `nl`, `als` or `zh-Hans`; `xx` is spaCy's for any.
 
     RAISES (ProKDError): If it is not, with the code that may be meant.
     """
-    code, known = lang.partition("-")[0], _TWO_LETTERS.split()
-    if _CODE.fullmatch(lang) and (len(code) > 2 or code in known):
+    code, names = lang.partition("-")[0], _read_names()
+    if _CODE.fullmatch(lang) and (len(code) > 2 or code in names or code == "xx"):
         return
-    meant = _MEANT.get(code) or _find_named(lang)
-    what_to_do = f"Did you mean '{meant}'?" if meant in known else "Write it like 'en', 'nl' or 'zh-Hans'."
+    meant = _MEANT.get(code) or next((code for code, name in names.items() if name == lang.title()), None)
+    what_to_do = f"Did you mean '{meant}'?" if meant else "Write it like 'en', 'nl' or 'zh-Hans'."
     raise ProKDError(f"{lang!r} is no code of a language. {what_to_do}")
 
 
 def name_language(lang: str) -> str:
-    """The English name of a language, such as `Ukrainian` of `uk`; its code where Whisper's tokenizer has no name."""
-    from transformers.models.whisper.tokenization_whisper import LANGUAGES
-
-    return LANGUAGES[lang].title() if lang in LANGUAGES else lang
+    """The English name of a language, such as `Ukrainian` of `uk`; its code where it has none of two letters."""
+    return _read_names().get(lang, lang)
 
 
-def _find_named(name: str) -> str | None:
-    """The code of a language by its English name, of the hundred whose names Whisper's tokenizer has."""
-    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
-    return TO_LANGUAGE_CODE.get(name.lower())
+@cache
+def _read_names() -> dict[str, str]:
+    return dict(entry.split(maxsplit=1) for entry in " ".join(_NAMES.split()).split(", "))
