@@ -80,6 +80,7 @@ def run(monkeypatch, capsys):
 
     def run(*args: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["spacy-prokd", *map(str, args)])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # else it is called "python -m pytest"
         with pytest.raises(SystemExit) as stop:
             cli.main()
         captured = capsys.readouterr()
