@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -81,20 +82,23 @@ def check_thresholds(threshold: float | Mapping[str, float]) -> None:
     """See that thresholds can be compared with scores.
 
     threshold (float | Mapping[str, float]): One for all, or by label.
-    RAISES (ProKDError): If one is no share.
+    RAISES (ProKDError): If one is no number from 0 to 1.
     """
     by_label = threshold if isinstance(threshold, Mapping) else {"all labels": threshold}
     for label, value in by_label.items():
-        if not 0 <= value <= 1:
-            raise ProKDError(f"The threshold of {label} is {value}, but scores are from 0 to 1. Set one in this range.")
+        if not (isinstance(value, Real) and 0 <= value <= 1):
+            raise ProKDError(
+                f"The threshold of {label} is {value!r}, but scores are from 0 to 1. Set a number in this range."
+            )
 
 
 def thresholds_of(threshold: float | Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
     """The threshold of each label.
 
     threshold (float | Mapping[str, float]): One for all, or by label, 0 for those not named.
-    RAISES (ProKDError): If one is of no label.
+    RAISES (ProKDError): If one is of no label, or no number from 0 to 1.
     """
+    check_thresholds(threshold)
     if not isinstance(threshold, Mapping):
         return dict.fromkeys(labels, threshold)
     if unknown := sorted(set(threshold) - set(labels)):

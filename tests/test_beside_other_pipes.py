@@ -47,7 +47,7 @@ def test_a_span_has_its_score_whatever_later_pipes_add_to_it(trained):
 
 
 def test_a_second_one_finds_what_the_first_left_and_both_give_scores(trained, small_tok2vec):
-    trained.get_pipe("prokd_ner").cfg |= {"threshold": {"PER": 1.1}, "alternatives": 1}
+    trained.get_pipe("prokd_ner").cfg |= {"threshold": {"PER": 1}, "alternatives": 1}
     alone = trained(TEXTS[0])
     assert found(alone) == [(3, 4, "LOC")]
     second = trained.add_pipe("prokd_ner", name="second", config={"model": {"tok2vec": small_tok2vec}})

@@ -135,6 +135,13 @@ def test_each_label_may_have_a_threshold_of_its_own() -> None:
         thresholds_of({"ORG": 0.5}, LABELS)
 
 
+@pytest.mark.parametrize("value", [2, -1, "0.5", None, float("nan")])
+@pytest.mark.parametrize("label", ["all labels", "PER"])
+def test_a_threshold_is_checked_wherever_it_was_set(value: object, label: str) -> None:
+    with pytest.raises(ProKDError, match=f"threshold of {label} is {value!r}, but scores are from 0 to 1"):
+        thresholds_of({label: value} if label == "PER" else value, LABELS)
+
+
 def test_other_labels_are_as_probable_as_their_own_span() -> None:
     text = np.array([[0.1, 0.5, 0.1, 0.2, 0.1], [0.1, 0.1, 0.4, 0.1, 0.3], [0.5, 0.1, 0.2, 0.1, 0.1]])
     assert other_labels(text, ScoredSpan(0, 2, "LOC", 0.16), LABELS) == [("PER", pytest.approx(0.2 * 0.3 * 0.9))]

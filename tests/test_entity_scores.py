@@ -34,7 +34,7 @@ def test_the_threshold_drops_what_is_less_probable(trained):
     pipe.cfg["threshold"] = (scores[n_dropped - 1] + scores[n_dropped]) / 2
     assert all_scores() == pytest.approx(scores[n_dropped:], abs=1e-6)
     assert sum(len(doc.ents) for doc in trained.pipe(TEXTS)) == len(scores) - n_dropped
-    pipe.cfg["threshold"] = 1.1
+    pipe.cfg["threshold"] = 1
     assert not any(doc.ents for doc in trained.pipe(TEXTS))
 
 
@@ -53,7 +53,7 @@ def test_a_threshold_leaves_out_entities_and_makes_no_other_ones(trained, thresh
 def test_a_threshold_for_one_label_and_other_labels_of_an_entity(trained, tmp_path):
     pipe = trained.get_pipe("prokd_ner")
     assert [ent._.alternatives for ent in trained(TEXTS[0]).ents] == [[], []], "off by default"
-    pipe.cfg |= {"threshold": {"PER": 1.1}, "alternatives": 1}
+    pipe.cfg |= {"threshold": {"PER": 1}, "alternatives": 1}
     trained.to_disk(tmp_path / "saved")
     for nlp in (trained, spacy.load(tmp_path / "saved")):
         doc = nlp(TEXTS[0])
