@@ -14,7 +14,11 @@ from ..wording import counted
 _MOJIBAKE = re.compile(
     "Ã[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u2013-\u203a€™]|Â[\u00a0-\u00bf]|â€|\ufffd"
 )
-_OTHERS = {"WINDOWS-1252": " Eastern Europe has WINDOWS-1250 (Polish, Czech) or WINDOWS-1251 (Russian)."}
+_CYRILLIC = rb"[\xa5\xaa\xaf\xb2-\xb4\xba\xbf-\xff]"  # as WINDOWS-1251 has Russian and Ukrainian letters
+_HINTS = {
+    "WINDOWS-1251": " (Ukrainian, Russian, Bulgarian). Greek has WINDOWS-1253.",
+    "WINDOWS-1252": ". Eastern Europe has WINDOWS-1250 (Polish, Czech).",
+}
 _LINE_END = re.compile(r"\r*\n|\r")  # \r alone: of spreadsheets; before \r\n: of files that were converted twice
 
 
@@ -103,7 +107,11 @@ def read_lines(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _guess_of_one_byte(raw: bytes) -> str:
-    """Latin-1 has no letter and no sign in 0x80 to 0x9f, where all encodings of Windows have some."""
+    """Cyrillic words are these bytes from end to end, where of Latin ones few stand together. Latin-1 has no letter and
+    no sign in 0x80 to 0x9f, where all encodings of Windows have some."""
+    rows = [len(row) for row in re.findall(_CYRILLIC + rb"+", raw)]
+    if 2 * sum(length for length in rows if length > 2) > sum(rows):
+        return "WINDOWS-1251"
     return "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", raw) else "LATIN1"
 
 
@@ -112,7 +120,7 @@ def _line_of(raw: bytes, position: int) -> int:
 
 
 def _conversion(path: Path, guess: str) -> str:
-    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}.{_OTHERS.get(guess, '')}"
+    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}{_HINTS.get(guess, '.')}"
 
 
 def _warn_of_mojibake(path: Path, lines: list[str]) -> list[str]:

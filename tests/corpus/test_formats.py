@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import spacy
@@ -112,6 +113,25 @@ def test_wrong_encoding_names_line_and_byte(write, name):
 def test_an_encoding_of_windows_is_not_taken_for_latin1(write):
     with pytest.raises(ProKDError, match=r"iconv -f WINDOWS-1252 .* WINDOWS-1250 \(Polish"):
         read_file(write("a.txt", "Wymagamy znajomości Pythona.\n".encode("cp1250")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding"),
+    [
+        ("a.txt", "Глечик із кераміки, Опішня.\n", "windows-1251"),
+        ("a.jsonl", '{"text": "Глечик", "spans": [{"start": 0, "end": 6, "label": "MATERIAL"}]}\n', "windows-1251"),
+        ("a.tsv", "Київ\tB-PLACE\n", "windows-1251"),
+        ("a.txt", "Größe „Übung“ é à\n", "windows-1252"),
+        ("a.txt", "Größe Übung é à\n", "latin1"),
+    ],
+)
+def test_the_encoding_that_is_proposed_gives_the_text(write, name, content, encoding):
+    raw = content.encode(encoding)
+    with pytest.raises(ProKDError) as caught:
+        read_file(write(name, raw))
+    (proposed,) = re.findall(r"`iconv -f (\S+)", str(caught.value))
+    assert raw.decode(proposed) == content and proposed.lower() == encoding
+    assert ("Ukrainian" in str(caught.value)) == (encoding == "windows-1251")
 
 
 def test_utf16_is_recognised(write):
