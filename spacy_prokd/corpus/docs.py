@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from .contents import Contents, Record, Text, Words, is_annotated
 from .report import MAX_EXAMPLES, SplitReport
 
 LabelMap = Mapping[str, str | None]
+# By how much start and end of spans are wrong that count in another way.
+_SHIFTS = {
+    (-1, -1): "one place further left: offsets count from 0",
+    (0, 1): "with one letter more: `end` is the place behind the last letter",
+    (-1, 0): "with the letter before: offsets count from 0, and `end` is the place behind the last letter",
+}
 
 
 class DocMaker:
@@ -47,6 +54,7 @@ class DocMaker:
         self.report = report
         self.labels: set[str] = set()
         self.scheme: str | None = None
+        self._shifts: Counter[tuple[int, int]] = Counter()
         report.warnings += contents.warnings
         n_annotated = 0 if drop_annotation else sum(map(is_annotated, self.records))
         report.annotated = n_annotated > 0
@@ -75,6 +83,17 @@ class DocMaker:
         for span in doc.ents:
             self.report.entities[span.label_] = self.report.entities.get(span.label_, 0) + 1
         return doc
+
+    def find_shift(self) -> str:
+        """Say how most spans would fit that do not, after all records.
+
+        RETURNS (str): A warning; nothing where there is no such way.
+        """
+        n_spans = self.report.misaligned + sum(self.report.entities.values())
+        for shift, n_fitting in self._shifts.most_common(1):
+            if 2 * n_fitting > n_spans:
+                return f"most of its spans would fit {_SHIFTS[shift]}."
+        return ""
 
     def _make_from_words(self, record: Words) -> Doc:
         tags = None
@@ -119,21 +138,25 @@ class DocMaker:
     def _find_spans(self, doc: Doc, offsets: Iterable[tuple[int, int, str]], line: int) -> list[Span]:
         spans = []
         text = doc.text
+        starts, ends = {word.idx for word in doc}, {word.idx + len(word) for word in doc}
         for start, end, label in offsets:
             mapped = self._map_label(label)
             if mapped is None:
                 continue
             marked = text[start:end] if 0 <= start < end <= len(text) else ""
-            if not marked.strip():
-                self._leave_out(line, marked, label, f"goes from {start} to {end}; the text has {len(text)}")
-                continue
             # Who marks a word with the mouse often takes the space beside it.
-            start, end = end - len(marked.lstrip()), start + len(marked.rstrip())
-            span = doc.char_span(start, end, label=mapped)
-            if span is None:
-                self._leave_out(line, marked, label, "ends within a word")
-            else:
+            first, last = end - len(marked.lstrip()), start + len(marked.rstrip())
+            if not marked.strip():
+                reason = f"goes from {start} to {end}; the text has {len(text)}"
+            elif span := doc.char_span(first, last, label=mapped):
                 spans.append(span)
+                continue
+            else:
+                cut = [verb for verb, fits in (("starts", first in starts), ("ends", last in ends)) if not fits]
+                reason = f"{' and '.join(cut)} within a word"
+            self.report.misaligned += 1
+            self._add_example(line, marked, label, reason)
+            self._shifts.update(shift for shift in _SHIFTS if start + shift[0] in starts and end + shift[1] in ends)
         kept = filter_spans(spans)
         chosen = {(span.start, span.end, span.label) for span in kept}
         overlapping = [span for span in spans if (span.start, span.end, span.label) not in chosen]
@@ -141,10 +164,6 @@ class DocMaker:
         for span in overlapping:
             self._add_example(line, span.text, span.label_, "shares a word with a longer span")
         return kept
-
-    def _leave_out(self, line: int, text: str, label: str, reason: str) -> None:
-        self.report.misaligned += 1
-        self._add_example(line, text, label, reason)
 
     def _add_example(self, line: int, text: str, label: str, reason: str) -> None:
         if len(self.report.examples) < MAX_EXAMPLES:

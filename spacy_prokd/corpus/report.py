@@ -27,8 +27,8 @@ class SplitReport:
     entities (dict[str, int]): Entities of each label, labels sorted, after the label map.
     repeated (int): Texts that are the same as an earlier one, word for word.
     repaired (int): Tags that broke the scheme's rules and were repaired.
-    misaligned, overlapping (int): Spans left out because they end within a word or are not in the text, or share a
-        word with a longer span.
+    misaligned, overlapping (int): Spans left out because they start or end within a word or are not in the text, or
+        share a word with a longer span.
     examples (list[str]): The first few of the spans left out, with file and line.
     warnings (list[str]): What else the user should hear.
     """

@@ -225,9 +225,39 @@ def test_the_first_span_left_out_is_shown_where_none_is_left(corpus, tmp_path):
     (corpus / "en/train.tsv").unlink()
     record = {"text": "Anna Bell lives in Bonn.", "spans": [(1, 10, "PER"), (20, 24, "LOC")]}
     (corpus / "en/train.jsonl").write_text(json.dumps(record), encoding="utf8")
-    message = r"not one entity.* 2 spans had to be left out; the first is en/train\.jsonl:1: 'nna Bell ' \(PER\) ends"
+    message = r"not one entity.* 2 spans had to be left out; the first is en/train\.jsonl:1: 'nna Bell ' \(PER\) starts"
     with pytest.raises(ProKDError, match=message):
         convert_corpus(corpus, "en", "de", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "cut", "said"),
+    [
+        (1, 1, "starts", "one place further left: offsets count from 0"),
+        (0, -1, "ends", "with one letter more: `end` is the place behind the last letter"),
+        (1, 0, "starts", "with the letter before: offsets count from 0, and `end` is the place behind the last letter"),
+        (2, -1, "starts and ends", None),
+    ],
+)
+def test_offsets_that_count_in_another_way_are_told(corpus, tmp_path, start, end, cut, said):
+    spans = [(0 + start, 4 + end, "PER"), (8 + start, 12 + end, "LOC")]
+    said = [f"most of its spans would fit {said}."] if said else []
+
+    def convert(spans):
+        record = json.dumps({"text": "Otto in Bonn, from Ulm", "spans": spans})
+        write_all(corpus, {"de/test.jsonl": record})
+        return convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["test"]
+
+    shifted = convert([*spans, (19, 22, "LOC")])
+    assert shifted.examples[1].endswith(f"(LOC) {cut} within a word")
+    assert shifted.warnings == said
+    assert convert([spans[0], (19, 22, "LOC")]).warnings == [], "no more than one of two"
+
+    (corpus / "en/train.tsv").unlink()
+    write_all(corpus, {"en/train.jsonl": json.dumps({"text": "Otto in Bonn", "spans": spans})})
+    with pytest.raises(ProKDError, match="not one entity") as caught:
+        convert_corpus(corpus, "en", "de", tmp_path / "out")
+    assert re.findall(r"Most .*?\.", str(caught.value)) == [shift.capitalize() for shift in said]
 
 
 def test_spaces_beside_what_is_marked_are_no_part_of_it(corpus, tmp_path):
