@@ -20,6 +20,7 @@ from .contents import Contents, has_annotation
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .joined import languages_of, mix
+from .label_warnings import warn_of_case, warn_of_few
 from .origins import find_licence, find_origin
 from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
@@ -228,7 +229,7 @@ def _read_language(
                 report.warnings += texts.warn_of_overlap(scored)
         report.entities = dict(sorted(report.entities.items()))
         if split == "train":
-            report.warnings += _warn_of_case(report.entities)
+            report.warnings += warn_of_case(report.entities) + warn_of_few(report.entities)
         language.report.splits[split] = report
         if not unlabelled_train and split != "test" and not report.entities:
             if not report.annotated:
@@ -318,17 +319,6 @@ def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[s
                 report.warnings.append(
                     f"has labels that no training data has: {names}. They will never be found: map or drop them."
                 )
-
-
-def _warn_of_case(labels: Collection[str]) -> list[str]:
-    spellings: dict[str, list[str]] = {}
-    for label in labels:
-        spellings.setdefault(label.casefold(), []).append(label)
-    return [
-        f"has {' and '.join(labels)}, which are learned as different labels. If they are one, map them to it."
-        for labels in spellings.values()
-        if len(labels) > 1
-    ]
 
 
 def _warn_of_unused(label_map: LabelMap, languages: Sequence[_Language]) -> list[str]:

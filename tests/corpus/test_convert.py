@@ -287,6 +287,26 @@ def test_labels_that_differ_in_case_are_told(corpus, tmp_path):
     assert "has PER and Per, which are learned as different labels" in warning
 
 
+def convert_labels(corpus, output, **counts):
+    tagged = [f"Anna\tB-{label}\n" for label, n in counts.items() for _ in range(n)]
+    write_all(corpus, {"en/train.tsv": "\n".join(tagged)})
+    return convert_corpus(corpus, "en", "de", output).source.splits["train"].warnings
+
+
+def test_a_label_of_few_entities_is_told_with_the_one_that_may_be_meant(corpus, tmp_path):
+    few = "has too few entities to learn these labels by: "
+    assert convert_labels(corpus, tmp_path / "out", MAKER=30, MAKR=1, MATERIAL=50, PLACE=40) == [
+        few + 'MAKR (1). Did you mean MAKER? Then give `--labels "{MAKR: MAKER}"`.'
+    ]
+    counts = {"DATE": 4, "LOC": 60, "MISC": 1, "ORG": 80, "PER": 99}
+    assert convert_labels(corpus, tmp_path / "out", **counts) == [few + "DATE (4), MISC (1)."]
+
+
+@pytest.mark.parametrize("counts", [{"LOC": 6, "ORG": 4, "PER": 5}, {"LOC": 1}, {"LOC": 99, "MISC": 5, "PER": 99}])
+def test_labels_of_few_entities_among_others_of_few_are_not_told(corpus, tmp_path, counts):
+    assert convert_labels(corpus, tmp_path / "out", **counts) == []
+
+
 def test_a_column_that_is_no_tag_is_told(corpus, tmp_path):
     (corpus / "en/train.tsv").write_text("Anna\tB-PER\tNNP\nruft\tO\tVB\n", encoding="utf8")
     (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"].warnings
