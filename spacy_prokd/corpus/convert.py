@@ -20,7 +20,7 @@ from .contents import Contents, has_annotation
 from .docs import DocMaker, LabelMap
 from .formats import find_split, read_file
 from .joined import languages_of, mix
-from .label_warnings import warn_of_case, warn_of_few
+from .label_warnings import describe_case, warn_of_case, warn_of_few
 from .origins import find_licence, find_origin
 from .report import ConvertReport, LanguageReport, SplitReport
 from .texts import Texts
@@ -318,6 +318,7 @@ def _warn_of_unknown_labels(language: LanguageReport, known_labels: Collection[s
             else:
                 report.warnings.append(
                     f"has labels that no training data has: {names}. They will never be found: map or drop them."
+                    + describe_case(unknown, known)
                 )
 
 

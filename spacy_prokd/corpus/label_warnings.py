@@ -37,11 +37,26 @@ def warn_of_few(entities: Mapping[str, int]) -> list[str]:
         return []
     enough = entities.keys() - few
     meant = {label: close[0] for label in few if (close := get_close_matches(label, enough, n=1, cutoff=0.8))}
-    hint = f" Did you mean {', '.join(meant.values())}? Then give {option(meant)}." if meant else ""
+    hint = f" Did you mean {', '.join(meant.values())}? Then give {_option(meant)}." if meant else ""
     names = ", ".join(f"{label} ({entities[label]})" for label in few)
     return [f"has too few entities to learn these labels by: {names}.{hint}"]
 
 
-def option(label_map: Mapping[str, str]) -> str:
-    """The option that maps labels, to be copied."""
+def describe_case(unknown: Collection[str], known: Collection[str]) -> str:
+    """Say which labels are known in another case.
+
+    unknown (Collection[str]): Labels that no training data has.
+    known (Collection[str]): Those that it has.
+    RETURNS (str): What follows the warning of unknown labels; nothing where none is known in another case.
+    """
+    spelled = {label.casefold(): label for label in known}
+    meant = {label: spelled[label.casefold()] for label in unknown if label.casefold() in spelled}
+    if not meant:
+        return ""
+    names = f"{', '.join(meant)} {'differ' if len(meant) > 1 else 'differs'}"
+    return f" {names} from {', '.join(meant.values())} in case only: give {_option(meant)}."
+
+
+def _option(label_map: Mapping[str, str]) -> str:
+    """What maps labels, to be copied."""
     return f'`--labels "{{{", ".join(f"{label}: {mapped}" for label, mapped in label_map.items())}}}"`'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+import srsly
 from rich.console import Console
 from spacy.tokens import Doc, DocBin
 
@@ -285,6 +286,24 @@ def test_labels_that_differ_in_case_are_told(corpus, tmp_path):
     (corpus / "en/train.tsv").write_text("Anna\tB-PER\nOtto\tB-Per\nBonn\tB-LOC\n", encoding="utf8")
     (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"].warnings
     assert "has PER and Per, which are learned as different labels" in warning
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["Loc", "Per", "X"], 'Loc, Per differ from LOC, PER in case only: give `--labels "{Loc: LOC, Per: PER}"`.'),
+        (["LOC", "per"], 'per differs from PER in case only: give `--labels "{per: PER}"`.'),
+        (["X"], ""),
+    ],
+)
+def test_labels_to_score_that_differ_in_case_from_the_sources_are_told(corpus, tmp_path, labels, said):
+    write_all(corpus, {"de/test.tsv": "\n".join(f"Ulm\tB-{label}\n" for label in labels)})
+    (warning,) = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["test"].warnings
+    assert warning.partition("map or drop them.")[2].strip() == said
+    if said:
+        label_map = srsly.yaml_loads(re.search('--labels "(.*)"', warning)[1])
+        report = convert_corpus(corpus, "en", "de", tmp_path / "out", label_map=label_map).targets[0].splits["test"]
+        assert set(report.entities) - {"X"} <= {"LOC", "PER"}
 
 
 def convert_labels(corpus, output, **counts):
