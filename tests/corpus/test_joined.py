@@ -92,4 +92,4 @@ def test_what_is_no_target_is_an_error_and_nothing_is_written(corpus, tmp_path, 
 
 def test_languages_are_named_as_people_do():
     assert [describe_target(target) for target in ("nl", "nl+sv", "nl+sv+da")] == ["nl", "nl and sv", "nl, sv and da"]
-    assert describe_target("ht+nb", name_language) == "Haitian Creole and nb", "where there is no name, the code"
+    assert describe_target("ht+als", name_language) == "Haitian Creole and als", "where there is no name, the code"
