@@ -35,7 +35,7 @@ def warn_of_few(entities: Mapping[str, int]) -> list[str]:
     few = [label for label, n in entities.items() if n < limit]
     if not few:
         return []
-    enough = entities.keys() - few
+    enough = sorted(entities.keys() - few)
     meant = {label: close[0] for label in few if (close := get_close_matches(label, enough, n=1, cutoff=0.8))}
     hint = f" Did you mean {', '.join(meant.values())}? Then give {_option(meant)}." if meant else ""
     names = ", ".join(f"{label} ({entities[label]})" for label in few)
@@ -50,7 +50,7 @@ def describe_case(unknown: Collection[str], known: Collection[str]) -> str:
     RETURNS (str): What follows the warning of unknown labels; nothing where none is known in another case.
     """
     spelled = {label.casefold(): label for label in known}
-    meant = {label: spelled[label.casefold()] for label in unknown if label.casefold() in spelled}
+    meant = {label: spelled[label.casefold()] for label in sorted(unknown) if label.casefold() in spelled}
     if not meant:
         return ""
     names = f"{', '.join(meant)} {'differ' if len(meant) > 1 else 'differs'}"
