@@ -138,7 +138,6 @@ class DocMaker:
     def _find_spans(self, doc: Doc, offsets: Iterable[tuple[int, int, str]], line: int) -> list[Span]:
         spans = []
         text = doc.text
-        starts, ends = {word.idx for word in doc}, {word.idx + len(word) for word in doc}
         for start, end, label in offsets:
             mapped = self._map_label(label)
             if mapped is None:
@@ -146,11 +145,12 @@ class DocMaker:
             marked = text[start:end] if 0 <= start < end <= len(text) else ""
             # Who marks a word with the mouse often takes the space beside it.
             first, last = end - len(marked.lstrip()), start + len(marked.rstrip())
-            if not marked.strip():
-                reason = f"goes from {start} to {end}; the text has {len(text)}"
-            elif span := doc.char_span(first, last, label=mapped):
+            if marked.strip() and (span := doc.char_span(first, last, label=mapped)):
                 spans.append(span)
                 continue
+            starts, ends = {word.idx for word in doc}, {word.idx + len(word) for word in doc}
+            if not marked.strip():
+                reason = f"goes from {start} to {end}; the text has {len(text)}"
             else:
                 cut = [verb for verb, fits in (("starts", first in starts), ("ends", last in ends)) if not fits]
                 reason = f"{' and '.join(cut)} within a word"
