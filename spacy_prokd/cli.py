@@ -341,7 +341,7 @@ def calibrate(
     ]
     if found.entities < FEW_ENTITIES:
         said.append(
-            f"These are few: from fewer than {FEW_ENTITIES}, a temperature may be off by more than a third, and other "
+            f"These are few: from fewer than {FEW_ENTITIES}, a temperature may be off by half and more, and other "
             "texts would give another one."
         )
     show({**found._asdict(), **written(output)}, as_json, *said, f"The pipeline is in {output}")

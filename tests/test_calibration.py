@@ -11,6 +11,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
 from spacy_prokd.calibration import (
+    FEW_ENTITIES,
     calibrate,
     calibrate_pipeline,
     calibration,
@@ -73,6 +74,19 @@ def test_the_temperature_of_scores_that_are_too_sure_is_found():
         said = soften(honest, 1 / temperature)
         assert fit_temperature(said, right) == pytest.approx(temperature, rel=0.05)
         assert calibration(soften(said, fit_temperature(said, right)), right)["ece"] < 0.015
+
+
+def test_how_far_temperatures_of_few_entities_are_off():
+    """Why FEW_ENTITIES is what it is: the factor that nine fits in ten keep to."""
+
+    def factor(n_entities):
+        random = np.random.default_rng(0)
+        honest = random.uniform(0.05, 0.95, (300, n_entities))
+        right = random.uniform(size=honest.shape) < honest
+        found = [fit_temperature(soften(scores, 1 / 2), labels) for scores, labels in zip(honest, right)]
+        return np.quantile(np.exp(np.abs(np.log(np.divide(found, 2.0)))), 0.9)
+
+    assert factor(FEW_ENTITIES) < 1.5 and factor(12) > 2
 
 
 def test_scores_that_are_not_sure_enough_stay_as_they_are():
