@@ -49,12 +49,14 @@ class Variant(_Strict):
     teacher (Overrides): Of configs/teacher.cfg.
     student (Overrides | False): Of configs/student.cfg; False scores the teacher (zero-shot transfer).
     teachers (int): How many label the target text together, of seeds that are 10 apart.
+    more_sources (tuple[str, ...]): Other languages of the corpus with labels; their teachers label with the source's.
     rounds (int): How many students, each the teacher of the next, which keeps all of its layers.
     """
 
     teacher: Overrides = {}
     student: Overrides | Literal[False] = {}
     teachers: int = Field(default=1, ge=1)
+    more_sources: tuple[str, ...] = ()
     rounds: int = Field(default=1, ge=1)
 
     def on_top_of(self, settings: Settings) -> Variant:

@@ -78,20 +78,22 @@ class StepMaker:
 
     def last_step(self, cell: Cell) -> Step:
         """A cell's evaluation. Unless it is aligned, a teacher is the same for all targets of a corpus."""
-        variant, targets = cell.variant, cell.corpus.targets
+        variant, corpus = cell.variant, cell.corpus
         encoder = self._make(cell, "encoder", {f"encoders/{cell.encoder}": "{output}"})
-        converted = {lang: self._convert(cell._replace(target=lang)) for lang in {cell.target, targets[0]}}
-        own = cell if variant.aligned else cell._replace(target=targets[0])
+        converted = self._convert(cell)
+        own = cell if variant.aligned else cell._replace(target=corpus.targets[0])
         teachers = [
-            self._teacher(own._replace(seed=cell.seed + 10 * i), encoder, converted[own.target])
+            self._teacher(of_source._replace(seed=cell.seed + 10 * i), encoder, self._convert(of_source))
+            for source in (corpus.source, *variant.more_sources)
+            for of_source in [own._replace(corpus=corpus.model_copy(update={"source": source}))]
             for i in range(variant.teachers)
         ]
         settings = variant.student
         if settings is not False:
             for _ in range(variant.rounds):
-                teachers = [self._student(cell, settings, encoder, converted[cell.target], teachers)]
+                teachers = [self._student(cell, settings, encoder, converted, teachers)]
                 settings = {**settings, "initialize.components.prokd_ner.layers": "null"}
-        return self._evaluate(cell, converted[cell.target], teachers[0])
+        return self._evaluate(cell, converted, teachers[0])
 
     def _convert(self, cell: Cell) -> Step:
         return self._make(cell, "convert", {f"corpus/{cell.target}": "{output}"})

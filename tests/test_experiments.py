@@ -99,6 +99,21 @@ def test_a_teacher_is_shared_unless_it_is_aligned(tmp_path: Path) -> None:
     assert all(str(teacher.folder / "model-last") in label.commands[0] for teacher in three)
 
 
+def test_a_teacher_of_another_source_labels_too(tmp_path: Path) -> None:
+    path = write_matrix(tmp_path / "m.toml", variants=("prokd", "two sources"))
+    path.write_text(path.read_text().replace("[[run]]", '[variants."two sources"]\nmore_sources = ["es"]\n\n[[run]]'))
+    found = steps_of(path, tmp_path)
+    (english,) = named(found["prokd", "de", 0], "teacher")
+    (spanish,) = named(found["two sources", "de", 0], "teacher") - {english}
+    (convert,) = named(set(spanish.needs), "convert")
+    assert f"{convert.folder}/es/train.spacy" in spanish.commands[0]
+    (label,) = named(found["two sources", "de", 0], "label")
+    labelling = [part for part in label.commands[0] if part.endswith("/model-last")]
+    assert labelling == [f"{teacher.folder}/model-last" for teacher in (english, spanish)]
+    (student,) = named(found["two sources", "de", 0], "student")
+    assert f"{english.folder}/model-last" in student.commands[0]
+
+
 def test_a_student_is_the_teacher_of_the_next_round(tmp_path: Path) -> None:
     found = steps_of(write_matrix(tmp_path / "m.toml", variants=("prokd", "rounds")), tmp_path)
     (first,) = named(found["prokd", "de", 0], "student")
