@@ -215,8 +215,8 @@ def _read_language(
         texts = language.texts[split] = Texts(report.file, is_held_out and split == "dev")
         language.splits[split] = _make_docs(maker, texts)
         language.labels.update(maker.labels)
-        if shift := maker.find_shift():
-            report.warnings.append(shift)
+        if offsets := maker.describe_offsets():
+            report.warnings.append(offsets)
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.repeated = texts.repeated
         report.warnings += texts.warn_of_scripts(lang)
@@ -236,7 +236,7 @@ def _read_language(
                 raise _NoAnnotationError(
                     f"{path} has no annotation, but the source language needs labels. Add a column of tags, or spans."
                 )
-            raise ProKDError(_describe_no_entities(path, report, label_map, maker.find_shift()))
+            raise ProKDError(_describe_no_entities(path, report, label_map, maker.describe_offsets()))
         if not drop_annotation and not report.entities:
             report.warnings.append("has no entities: nothing can be scored on it or learned from it.")
     _warn_of_unknown_labels(language.report, known_labels)
@@ -290,12 +290,12 @@ def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]
     return files
 
 
-def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap, shift: str) -> str:
+def _describe_no_entities(path: Path, report: SplitReport, label_map: LabelMap, offsets: str) -> str:
     dropped = sorted(label for label, mapped in label_map.items() if mapped is None)
     hint = f"The label map drops {', '.join(dropped)}; check it too. " if dropped else ""
     if report.examples:
         hint += f"{counted(report.misaligned, 'span')} had to be left out; the first is {report.examples[0]}. "
-        hint += f"{shift.capitalize()} " if shift else ""
+        hint += f"{offsets[0].upper()}{offsets[1:]} " if offsets else ""
     where = "that the tags are its last column" if report.scheme else "its spans"
     return (
         f"{path} has {report.docs:,} sentences and not one entity, so there is nothing to learn. {hint}Check {where}."

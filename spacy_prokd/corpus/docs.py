@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,15 +12,10 @@ from spacy.util import filter_spans
 from ..errors import ProKDError
 from ..labels import TagError, detect_scheme, to_iob2
 from .contents import Contents, Record, Text, Words, is_annotated
+from .offsets import OtherOffsets
 from .report import MAX_EXAMPLES, SplitReport
 
 LabelMap = Mapping[str, str | None]
-# By how much start and end of spans are wrong that count in another way.
-_SHIFTS = {
-    (-1, -1): "one place further left: offsets count from 0",
-    (0, 1): "with one letter more: `end` is the place behind the last letter",
-    (-1, 0): "with the letter before: offsets count from 0, and `end` is the place behind the last letter",
-}
 
 
 class DocMaker:
@@ -54,7 +48,7 @@ class DocMaker:
         self.report = report
         self.labels: set[str] = set()
         self.scheme: str | None = None
-        self._shifts: Counter[tuple[int, int]] = Counter()
+        self._misaligned = OtherOffsets()
         report.warnings += contents.warnings
         n_annotated = 0 if drop_annotation else sum(map(is_annotated, self.records))
         report.annotated = n_annotated > 0
@@ -84,16 +78,9 @@ class DocMaker:
             self.report.entities[span.label_] = self.report.entities.get(span.label_, 0) + 1
         return doc
 
-    def find_shift(self) -> str:
-        """Say how most spans would fit that do not, after all records.
-
-        RETURNS (str): A warning; nothing where there is no such way.
-        """
-        n_spans = self.report.misaligned + sum(self.report.entities.values())
-        for shift, n_fitting in self._shifts.most_common(1):
-            if 2 * n_fitting > n_spans:
-                return f"most of its spans would fit {_SHIFTS[shift]}."
-        return ""
+    def describe_offsets(self) -> str:
+        """Say in which other way most spans would fit that do not, after all records; nothing where there is none."""
+        return self._misaligned.describe(sum(self.report.entities.values()))
 
     def _make_from_words(self, record: Words) -> Doc:
         tags = None
@@ -148,15 +135,15 @@ class DocMaker:
             if marked.strip() and (span := doc.char_span(first, last, label=mapped)):
                 spans.append(span)
                 continue
-            starts, ends = {word.idx for word in doc}, {word.idx + len(word) for word in doc}
             if not marked.strip():
                 reason = f"goes from {start} to {end}; the text has {len(text)}"
             else:
+                starts, ends = {word.idx for word in doc}, {word.idx + len(word) for word in doc}
                 cut = [verb for verb, fits in (("starts", first in starts), ("ends", last in ends)) if not fits]
                 reason = f"{' and '.join(cut)} within a word"
             self.report.misaligned += 1
+            self._misaligned.add(doc, start, end)
             self._add_example(line, marked, label, reason)
-            self._shifts.update(shift for shift in _SHIFTS if start + shift[0] in starts and end + shift[1] in ends)
         kept = filter_spans(spans)
         chosen = {(span.start, span.end, span.label) for span in kept}
         overlapping = [span for span in spans if (span.start, span.end, span.label) not in chosen]

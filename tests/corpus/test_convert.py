@@ -261,6 +261,63 @@ def test_offsets_that_count_in_another_way_are_told(corpus, tmp_path, start, end
     assert re.findall(r"Most .*?\.", str(caught.value)) == [shift.capitalize() for shift in said]
 
 
+BYTES = (
+    "most of its spans that do not fit count bytes of UTF-8, not characters: convert each, in Python with "
+    "`len(text.encode()[:offset].decode())`."
+)
+CODE_UNITS = (
+    "most of its spans that do not fit count UTF-16 code units, as JavaScript does, not characters: convert each, in "
+    'Python with `len(text.encode("utf-16-le")[:2 * offset].decode("utf-16-le"))`.'
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "encoding", "said"),
+    [
+        (["Лесь из Киева", "Олена из Рима", "Otto из Рима"], "utf-8", BYTES),
+        (["Zoé près d’Arles", "Anna in Ulm", "Émile Zola à Évry"], "utf-8", BYTES),
+        (["😀 Anna in Bonn", "Otto in Ulm", "𝔄nna 😀 Ulm"], "utf-16-le", CODE_UNITS),
+    ],
+)
+def test_offsets_that_count_no_characters_are_told(corpus, tmp_path, texts, encoding, said):
+    """The first and the last word of each text are marked; `said` has the Python that mends their offsets."""
+
+    def count(text):
+        return len(text.encode(encoding)) // (2 if encoding == "utf-16-le" else 1)
+
+    def convert(to_characters):
+        records = []
+        for text in texts:
+            first, *_between, last = text.split()
+            places = [(0, len(first), "PER"), (len(text) - len(last), len(text), "LOC")]
+            spans = [tuple(count(text[:place]) for place in span[:2]) + span[2:] for span in places]
+            spans = [tuple(to_characters(text, place) for place in span[:2]) + span[2:] for span in spans]
+            records.append(json.dumps({"text": text, "spans": spans}))
+        write_all(corpus, {"de/test.jsonl": "\n".join(records)})
+        return convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["test"]
+
+    wrong = convert(lambda text, offset: offset)
+    assert wrong.misaligned and said in wrong.warnings
+    mend = re.findall("`(.*?)`", said)[-1]
+    right = convert(lambda text, offset: eval(mend, {"text": text, "offset": offset}))
+    assert (right.misaligned, right.entities) == (0, {"LOC": 3, "PER": 3}) and said not in right.warnings
+
+
+def test_spans_that_no_count_explains_are_not_said_to_be_bytes(corpus, tmp_path):
+    text = "Zoé in Köln, Émile in Évry"
+    spans = [(8, 13, "LOC"), (7, 10, "LOC"), (15, 20, "PER")]  # the first alone is in bytes
+    write_all(corpus, {"de/test.jsonl": json.dumps({"text": text, "spans": spans})})
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out").targets[0].splits["test"]
+    assert report.misaligned == 3 and not any("bytes" in warning for warning in report.warnings)
+
+
+def test_the_only_spans_may_be_in_bytes(corpus, tmp_path):
+    (corpus / "en/train.tsv").unlink()
+    write_all(corpus, {"en/train.jsonl": json.dumps({"text": "À Évry", "spans": [(3, 8, "LOC")]})})
+    with pytest.raises(ProKDError, match=r"not one entity.* Most of its spans .* bytes of UTF-8, not characters"):
+        convert_corpus(corpus, "en", "de", tmp_path / "out")
+
+
 def test_spaces_beside_what_is_marked_are_no_part_of_it(corpus, tmp_path):
     (corpus / "en/train.tsv").unlink()
     record = {"text": "Is Anna Bell in Bonn?", "spans": [(2, 13, " PER"), (16, 21, "LOC"), (15, 20, "LOC ")]}
