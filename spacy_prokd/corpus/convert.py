@@ -217,6 +217,7 @@ def _read_language(
         language.labels.update(maker.labels)
         if offsets := maker.describe_offsets():
             report.warnings.append(offsets)
+        report.warnings += maker.warn_of_repeated()
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.repeated = texts.repeated
         report.warnings += texts.warn_of_scripts(lang)

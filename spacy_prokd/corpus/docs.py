@@ -11,6 +11,7 @@ from spacy.util import filter_spans
 
 from ..errors import ProKDError
 from ..labels import TagError, detect_scheme, to_iob2
+from ..wording import counted
 from .contents import Contents, Record, Text, Words, is_annotated
 from .offsets import OtherOffsets
 from .report import MAX_EXAMPLES, SplitReport
@@ -49,6 +50,7 @@ class DocMaker:
         self.labels: set[str] = set()
         self.scheme: str | None = None
         self._misaligned = OtherOffsets()
+        self._repeated: list[str] = []
         report.warnings += contents.warnings
         n_annotated = 0 if drop_annotation else sum(map(is_annotated, self.records))
         report.annotated = n_annotated > 0
@@ -81,6 +83,13 @@ class DocMaker:
     def describe_offsets(self) -> str:
         """Say in which other way most spans would fit that do not, after all records; nothing where there is none."""
         return self._misaligned.describe(sum(self.report.entities.values()))
+
+    def warn_of_repeated(self) -> list[str]:
+        """Tell of spans that a text has twice, after all records."""
+        if not self._repeated:
+            return []
+        n_repeated = counted(len(self._repeated), "span")
+        return [f"has {n_repeated} once more in the same text (first {self._repeated[0]}): they count once."]
 
     def _make_from_words(self, record: Words) -> Doc:
         tags = None
@@ -119,7 +128,8 @@ class DocMaker:
         # Some tokenizers leave tags and user data behind (Japanese does).
         doc = Doc(self.nlp.vocab, words=[word.text for word in made], spaces=[bool(word.whitespace_) for word in made])
         if self.report.annotated:
-            doc.set_ents(self._find_spans(doc, record.spans or [], record.line), default="outside")
+            spans = self._find_spans(doc, record.spans or [], record.line)
+            doc.set_ents(self._keep_apart(spans, record.line), default="outside")
         return doc
 
     def _find_spans(self, doc: Doc, offsets: Iterable[tuple[int, int, str]], line: int) -> list[Span]:
@@ -144,14 +154,33 @@ class DocMaker:
             self.report.misaligned += 1
             self._misaligned.add(doc, start, end)
             self._add_example(line, marked, label, reason)
-        kept = filter_spans(spans)
-        chosen = {(span.start, span.end, span.label) for span in kept}
-        overlapping = [span for span in spans if (span.start, span.end, span.label) not in chosen]
-        self.report.overlapping += len(spans) - len(kept)
-        for span in overlapping:
-            self._add_example(line, span.text, span.label_, "shares a word with a longer span")
+        return spans
+
+    def _keep_apart(self, spans: Iterable[Span], line: int) -> list[Span]:
+        """Each span once, and the longer of those that share words; of the same length, the first."""
+        found: dict[Span, None] = {}  # in their order
+        for span in spans:
+            if span in found:
+                self._repeated.append(self._describe(line, span.text, span.label_))
+            found[span] = None
+        kept = filter_spans(found)
+        chosen = set(kept)
+        for span in (span for span in found if span not in chosen):
+            self.report.overlapping += 1
+            self._add_example(line, span.text, span.label_, _describe_overlap(span, kept))
         return kept
 
     def _add_example(self, line: int, text: str, label: str, reason: str) -> None:
         if len(self.report.examples) < MAX_EXAMPLES:
-            self.report.examples.append(f"{self.report.file}:{line}: {text!r} ({label}) {reason}")
+            self.report.examples.append(f"{self._describe(line, text, label)} {reason}")
+
+    def _describe(self, line: int, text: str, label: str) -> str:
+        return f"{self.report.file}:{line}: {text!r} ({label})"
+
+
+def _describe_overlap(span: Span, kept: Iterable[Span]) -> str:
+    """Why a span is left out."""
+    other = max((each for each in kept if each.start < span.end and span.start < each.end), key=len)
+    if (other.start, other.end) == (span.start, span.end):
+        return f"has another label before: {other.label_}"
+    return f"shares a word with {'a longer span' if len(other) > len(span) else 'an earlier one of the same length'}"

@@ -28,7 +28,7 @@ class SplitReport:
     repeated (int): Texts that are the same as an earlier one, word for word.
     repaired (int): Tags that broke the scheme's rules and were repaired.
     misaligned, overlapping (int): Spans left out because they start or end within a word or are not in the text, or
-        share a word with a longer span.
+        share a word with a longer or an earlier span.
     examples (list[str]): The first few of the spans left out, with file and line.
     warnings (list[str]): What else the user should hear.
     """

@@ -217,9 +217,44 @@ def test_spans_that_cannot_be_kept_are_counted_and_shown(corpus, tmp_path):
     (corpus / "en/train.jsonl").write_text(json.dumps({"text": text, "spans": spans}), encoding="utf8")
     report = convert_corpus(corpus, "en", "de", tmp_path / "out").source.splits["train"]
     assert entities(tmp_path / "out/en/train.spacy") == [[("Anna Bell", "PER"), ("Bonn", "LOC")]]
-    assert (report.misaligned, report.overlapping) == (2, 2)
+    assert (report.misaligned, report.overlapping) == (2, 1)
     assert report.examples[0] == "en/train.jsonl:1: 'Bon' (LOC) ends within a word"
     assert "en/train.jsonl:1: 'Anna' (PER) shares a word with a longer span" in report.examples
+
+
+def convert_spans(corpus, output, *records):
+    """What the report says of the target's test texts, each with its spans."""
+    lines = [json.dumps({"text": text, "spans": spans}) for text, *spans in records]
+    write_all(corpus, {"de/test.jsonl": "\n".join(lines)})
+    return convert_corpus(corpus, "en", "de", output).targets[0].splits["test"]
+
+
+def test_spans_that_are_there_again_are_told_and_counted_once(corpus, tmp_path):
+    anna, bonn = (0, 4, "PER"), (8, 12, "LOC")
+    report = convert_spans(
+        corpus, tmp_path / "out", ("Otto in Bonn", bonn), ("Anna in Bonn", anna, bonn, (7, 12, "LOC"), anna, anna)
+    )
+    assert (report.entities, report.overlapping, report.examples) == ({"LOC": 2, "PER": 1}, 0, [])
+    assert report.warnings == [
+        "has 3 spans once more in the same text (first de/test.jsonl:2: 'Bonn' (LOC)): they count once."
+    ]
+    assert entities(tmp_path / "out/de/test.spacy")[1] == [("Anna", "PER"), ("Bonn", "LOC")]
+    (warning,) = convert_spans(corpus, tmp_path / "out", ("Anna in Bonn", anna, anna)).warnings
+    assert warning.startswith("has 1 span once more in the same text (first de/test.jsonl:1: 'Anna' (PER))")
+
+
+def test_of_two_labels_in_one_place_the_first_is_kept(corpus, tmp_path):
+    report = convert_spans(corpus, tmp_path / "out", ("Anna in Bonn", (8, 12, "PER"), (8, 12, "LOC")))
+    assert (report.entities, report.overlapping, report.warnings) == ({"PER": 1}, 1, [])
+    assert report.examples == ["de/test.jsonl:1: 'Bonn' (LOC) has another label before: PER"]
+
+
+def test_of_spans_of_one_length_that_share_a_word_the_earlier_is_kept(corpus, tmp_path):
+    report = convert_spans(corpus, tmp_path / "out", ("Anna Bell Otto", (5, 14, "PER"), (0, 9, "PER")))
+    assert (report.entities, report.overlapping) == ({"PER": 1}, 1)
+    assert report.examples == [
+        "de/test.jsonl:1: 'Bell Otto' (PER) shares a word with an earlier one of the same length"
+    ]
 
 
 def test_the_first_span_left_out_is_shown_where_none_is_left(corpus, tmp_path):
