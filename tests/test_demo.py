@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import sys
 from http.client import HTTPConnection
@@ -14,6 +16,7 @@ from browsing import free_port, serve_demo
 from conftest import TEXTS
 from streamlit import config
 from streamlit.testing.v1 import AppTest
+from test_reporting import make_run, save_tagged
 
 from spacy_prokd import cli
 from spacy_prokd.architectures import get_head
@@ -30,6 +33,7 @@ from spacy_prokd.demo.reading import (
 )
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.loading import load_pipeline
+from spacy_prokd.reporting import write_report
 from spacy_prokd.shrinking import shrink
 
 APP = Path(launch.__file__).with_name("app.py")
@@ -131,6 +135,27 @@ def test_scores_of_two_pipelines_are_in_one_table():
 def test_each_label_has_a_colour(student, teacher):
     assert set(choose_colours([student, teacher])) == {"LOC", "ORG", "PER", "TIME"}
     assert len(set(choose_colours([student, teacher]).values())) == 4
+
+
+def test_a_label_has_the_colour_that_the_report_gives_it(student, teacher, tmp_path):
+    """Of what the pipelines know, the report may show a part; of what they do not know, something beside it."""
+    run = make_run(tmp_path)
+    for role, path in run["metrics"].items():
+        metrics = json.loads(path.read_text())
+        of_type = {label: {"p": 0.5, "r": 0.5, "f": 0.5, "support": 9} for label in ("ANIMAL", "PER", "TIME")}
+        seen = {"ents_per_type": of_type, "labels_only_in_data": ["ANIMAL", "TIME"][: 1 + (role == "student")]}
+        path.write_text(json.dumps({**metrics, **seen, "labels_only_in_pipeline": ["LOC", "ORG"]}))
+    save_tagged(run["tagged"]["teacher"], [("Bello bellt 2026", "B-ANIMAL O B-TIME", "B-PER O O", [0.5])])
+    save_tagged(run["tagged"]["student"], [("Bello bellt 2026", "B-ANIMAL O B-TIME", "O O B-PER", [0.5])])
+    page = write_report(**run).read_text(encoding="utf8")
+    looks = dict(re.findall(r'class="entity (type-\d).*?">\w+<small>(\w+)', page))
+    hues = dict(re.findall(r"\.(type-\d) { --hue: (\d+); }", page))
+    lightness = re.search("--tint: (.*?);", page)[1]
+    colours = {label: f"hsl({hues[look]} {lightness})" for look, label in looks.items()}
+    assert set(colours) == {"ANIMAL", "PER", "TIME"}
+    of_demo = choose_colours([student, teacher])
+    assert {label: colours[label] for label in ("PER", "TIME")} == {label: of_demo[label] for label in ("PER", "TIME")}
+    assert colours["ANIMAL"] not in of_demo.values()
 
 
 def test_the_nearest_prototype_of_each_word(student_nlp, student):

@@ -6,15 +6,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
 from spacy import displacy
-from spacy.displacy.render import DEFAULT_ENTITY_COLOR, DEFAULT_LABEL_COLORS
+from spacy.displacy.render import DEFAULT_ENTITY_COLOR
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..colours import HUES, TINT, number_hues
 from ..loading import entity_labels, load_pipeline
 from ..network.prototypes import distances
 from ..prototype_tags import find_prototypes
@@ -128,9 +128,9 @@ def _direction(text: str) -> str:
 
 
 def choose_colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour of displaCy's for each label that some pipelines name."""
-    labels = sorted(set().union(*(entity_labels(load(name)) for name in names)))
-    return dict(zip(labels, cycle(dict.fromkeys(DEFAULT_LABEL_COLORS.values()))))
+    """The colour, as CSS has it, of each label that some pipelines name: that of the report in light."""
+    labels = set().union(*(entity_labels(load(name)) for name in names))
+    return {label: f"hsl({HUES[number]} {TINT})" for label, number in number_hues(labels).items()}
 
 
 def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Template
 from spacy.tokens import Doc
 
+from ..colours import HUES, TINT, number_hues
 from ..corpus.joined import describe_target
 from ..files import atomic_file
 from ..mistakes import GOLD_SPANS, count_alone, count_confusions, is_labelled
@@ -29,7 +30,6 @@ SCORES = {
 }
 FEWEST_PLACES = 2  # of a word: what is said of it once is no preference
 MOST_WORDS = 20  # with other preferences; the rest are counted
-HUES = (25, 275, 140, 215, 335, 50, 180, 0)  # of entity types
 
 
 def write_report(
@@ -73,7 +73,8 @@ def write_report(
     labelled = {role: list(filter(is_labelled, each)) for role, each in docs.items()}
     support = _support(scores.values())
     label_facts = read_label_facts(evaluations)
-    looks = _looks([*support, *types_of(label_facts)], chain(*docs.values(), *said.values()), words)
+    shown = _find_labels([*support, *types_of(label_facts)], chain(*docs.values(), *said.values()), words)
+    looks = _looks(shown, scores.values())
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=describe_target(target_lang),
@@ -94,6 +95,7 @@ def write_report(
         },
         reliability=draw_reliability(scores),
         hues=HUES,
+        tint=TINT,
         looks=looks,
         confusions={role: count_confusions(each) for role, each in labelled.items()},
         words=words,
@@ -126,12 +128,20 @@ def _support(scores: Iterable[Mapping[str, Any]]) -> dict[str, int | None]:
     return dict(sorted(support.items()))
 
 
-def _looks(labels: Iterable[str], docs: Iterable[Doc], words: Mapping[str, Any] | None) -> dict[str, str]:
-    """The CSS class of each type that is on the page: its colour."""
+def _find_labels(labels: Iterable[str], docs: Iterable[Doc], words: Mapping[str, Any] | None) -> set[str]:
+    """Each type that is on the page."""
     found = set(labels)
     found.update(span.label_ for doc in docs for span in (*doc.ents, *doc.spans.get(GOLD_SPANS, ())))
     found.update(point["tag"][2:] for point in (words or {}).get("words", ()) if point["tag"] != "O")
-    return {label: f"type-{number % len(HUES)}" for number, label in enumerate(sorted(found))}
+    return found
+
+
+def _looks(shown: Collection[str], scores: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    """The CSS class of each type that is on the page: its colour, which depends on what the pipelines know."""
+    unknown = set.intersection(*(set(each.get("labels_only_in_data", ())) for each in scores))
+    unseen = set().union(*(each.get("labels_only_in_pipeline", ()) for each in scores))
+    numbers = number_hues({*shown, *unseen} - unknown, unknown)
+    return {label: f"type-{numbers[label]}" for label in sorted(shown)}
 
 
 def _show_mistakes(tagged: Mapping[str, Sequence[Doc]], looks: Mapping[str, str]) -> dict[str, Any]:
