@@ -64,6 +64,16 @@ mark.scrollIntoView({block: "center"});
 const box = mark.getBoundingClientRect();
 return [box.x + box.width / 2, box.y + box.height / 2];
 """
+# Pairs of names on the map that lie across each other, and names that reach out of it.
+ACROSS = """
+const names = [...document.querySelectorAll(".map text")];
+const frame = document.querySelector(".map svg").getBoundingClientRect();
+const boxes = names.map(name => name.getBoundingClientRect());
+const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+const pairs = boxes.flatMap((a, i) => boxes.slice(0, i).flatMap((b, j) => meet(a, b) ? [[i, j]] : []));
+const out = boxes.flatMap((a, i) => a.left < frame.left || a.right > frame.right ? [[i]] : []);
+return [names.length, [...pairs, ...out].map(found => found.map(i => names[i].textContent))];
+"""
 # Texts of a table's cells that reach into the cell beside them.
 CUT = """
 return [...document.querySelectorAll("th, td")].filter(cell => cell.scrollWidth > cell.clientWidth + 1)
@@ -213,6 +223,23 @@ def test_keys_go_from_word_to_word(browser, report):
         said.append(label(browser))
     marks = [each.get_property("textContent") for each in browser.find_elements(By.CSS_SELECTOR, ".map title")]
     assert said == [marks[0], marks[1], *marks, *[marks[-1]] * (51 - len(marks)), ""]
+
+
+def test_names_on_the_map_lie_across_no_other(browser, tmp_path):
+    run = fill(make_run(tmp_path))
+    drawn = json.loads(run["word_map"].read_text())
+    tags = [f"{prefix}-{label}" for label in ("PER", "LOC", "QUALIFICATION") for prefix in "BI"]
+    drawn["prototypes"] = [
+        {"language": language, "tag": tag, "x": x + number % 3 / 50, "y": number % 2 / 50}
+        for number, tag in enumerate(tags)
+        for language, x in ((0, 0.5), (1, 0.9))
+    ]
+    drawn["words"] += [{**place, "text": "word"} for place in drawn["prototypes"]]
+    run["word_map"].write_text(json.dumps(drawn))
+    browser.get(write_report(**run).as_uri())
+    for width in (PAPER, PHONE):
+        set_width(browser, width)
+        assert browser.execute_script(ACROSS) == [len(tags), []]
 
 
 def test_the_report_fits_a_phone(browser, report):

@@ -1,5 +1,6 @@
 import json
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +13,7 @@ from spacy_prokd.errors import ProKDError
 from spacy_prokd.mistakes import keep_gold
 from spacy_prokd.reporting import write_report
 from spacy_prokd.reporting.sentences import MOST_TEXTS
+from spacy_prokd.reporting.words import SIDE, Group, place_names
 
 ROLES = ("teacher", "student")
 KINDS = {"metrics": "json", "logs": "jsonl", "configs": "cfg", "tagged": "spacy"}
@@ -303,7 +305,7 @@ def test_the_page_shows_no_more_texts_than_people_read(full_run):
 def test_words_are_marks_with_their_text(full_run):
     page = write_report(**full_run).read_text(encoding="utf8")
     (drawing,) = re.findall(r'<figure class="map">\s*(<svg.*?</svg>)', page, flags=re.DOTALL)
-    groups = ElementTree.fromstring(drawing)
+    groups = [each for each in ElementTree.fromstring(drawing) if each.tag == "g"]
     assert [(group.get("class"), group[0].tag, group[0][0].text) for group in groups] == [
         ("type-1", "circle", "<u>Anna: B-PER"),
         ("type-1 inside", "path", "Weber: I-PER"),
@@ -312,6 +314,26 @@ def test_words_are_marks_with_their_text(full_run):
         ("type-1 prototype", "path", "all words: B-PER"),
     ]
     assert "en dev and de test" in page and "In 1 of the 1 classes" in page
+
+
+def test_names_of_prototypes_lie_beside_their_marks_and_apart():
+    """Nine in one place, and one that has no room at the right."""
+    tags = ["O", *(f"{prefix}-{label}" for prefix in "BI" for label in ("LOC", "MISC", "ORG", "PER"))]
+    groups = [Group(1, tag, "", [(200, 200, "")]) for tag in tags] + [Group(1, "B-MATERIAL", "", [(SIDE, 60, "")])]
+    names = place_names([*groups, Group(0, "O", "", [(0, 0, "")])])
+    assert list(names) == [*tags, "B-MATERIAL"]
+    assert names["O"][:3] == (208, 204, "start") and names["B-LOC"][:3] == (192, 204, "end")
+    assert names["B-MATERIAL"][:3] == (SIDE - 8, 64, "end")
+    assert {name.x for tag, name in names.items() if tag in tags} == {192, 208}
+    for anchor in ("start", "end"):
+        heights = sorted(name.y for tag, name in names.items() if tag in tags and name.anchor == anchor)
+        assert all(below - above >= 14 for above, below in pairwise(heights))
+        assert len(heights) >= 4 and max(abs(height - 204) for height in heights) < 60
+
+
+def test_where_there_is_no_room_names_stay_beside_their_marks():
+    names = place_names([Group(1, f"B-{number}", "", [(200, 200, "")]) for number in range(99)])
+    assert len(names) == 99 and names["B-98"][:3] == (208, 204, "start")
 
 
 def test_a_map_that_was_left_out_says_why(full_run):

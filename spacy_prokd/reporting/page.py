@@ -19,7 +19,7 @@ from ..wording import say_if_few
 from .curves import draw_labels, draw_learning, draw_reliability, read_label_facts, types_of
 from .inputs import dotted, read_config, read_log, read_metrics, read_tagged, read_word_map
 from .sentences import show_disagreements, show_word, show_worst
-from .words import SIDE, group_points
+from .words import MARGIN, NAMES_MARGIN, SIDE, group_points, place_names
 
 SCORES = {
     "ents_f": "Entity F1",
@@ -75,6 +75,7 @@ def write_report(
     label_facts = read_label_facts(evaluations)
     shown = _find_labels([*support, *types_of(label_facts)], chain(*docs.values(), *said.values()), words)
     looks = _looks(shown, scores.values())
+    groups = {kind: group_points((words or {}).get(kind, ()), looks) for kind in ("words", "prototypes")}
     html = _template("report.html").render(
         source_lang=source_lang,
         target_lang=describe_target(target_lang),
@@ -99,8 +100,9 @@ def write_report(
         looks=looks,
         confusions={role: count_confusions(each) for role, each in labelled.items()},
         words=words,
-        side=SIDE,
-        groups={kind: group_points((words or {}).get(kind, ()), looks) for kind in ("words", "prototypes")},
+        groups=groups,
+        names=place_names(groups["prototypes"]),
+        view_box=f"{-MARGIN} {-MARGIN} {SIDE + MARGIN + NAMES_MARGIN} {SIDE + 2 * MARGIN}",
         **(_show_mistakes(labelled, looks) if docs else {}),
         disagreements=[_show_disagreements(each, looks) for each in (docs, said) if each],
     )
