@@ -327,12 +327,13 @@ def annotate(
 def calibrate(
     pipeline: Pipeline,
     corpus: Annotated[Path, typer.Argument(help="Labelled .spacy file, which is no longer one to report scores of")],
-    output: Annotated[Path, typer.Option(help="Folder to write: the pipeline with other scores")],
+    output: Annotated[Path, typer.Option(help="Folder to write, in place of a pipeline that is there")],
     as_json: AsJson = False,
 ) -> None:
     """Make scores say what they are worth in some labelled text, which changes no entity."""
     from .calibration import FEW_ENTITIES, calibrate_pipeline
 
+    is_there = output.is_dir() and any(output.iterdir())
     found = calibrate_pipeline(pipeline, corpus, output)
     (before, after), (was, became) = found.temperature.values(), found.ece.values()
     said = [
@@ -344,7 +345,8 @@ def calibrate(
             f"These are few: from fewer than {FEW_ENTITIES}, a temperature may be off by half and more, and other "
             "texts would give another one."
         )
-    show({**found._asdict(), **written(output)}, as_json, *said, f"The pipeline is in {output}")
+    where = f"The pipeline is in {output}" + (", in place of the one that was there" if is_there else "")
+    show({**found._asdict(), **written(output)}, as_json, *said, where)
 
 
 @command(TRAINED, "push packages/xx_prokd_nl-0.1.0 --repo USER/xx_prokd_nl --dry-run")

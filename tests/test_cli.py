@@ -181,6 +181,13 @@ def test_what_encoder_label_and_annotate_wrote_as_json(facts, raw, saved, corpus
     assert len(doubtful.read_text(encoding="utf8").splitlines()) == 3
 
 
+def test_calibrate_says_that_it_replaced_a_pipeline(run, saved, corpus, tmp_path):
+    arguments = ("calibrate", saved, corpus / "source.spacy", "--output", tmp_path / "calibrated")
+    for end in ("calibrated", "calibrated, in place of the one that was there"):
+        code, out, _err = run(*arguments)
+        assert code == 0 and " ".join(out.split()).endswith(f"/{end}")
+
+
 def test_calibrate_says_how_far_scores_were_off(run, facts, saved, corpus, tmp_path):
     arguments = ("calibrate", saved, corpus / "source.spacy", "--output", tmp_path / "calibrated")
     code, out, _err = run(*arguments)
