@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from click import ClickException
+from safetensors import SafetensorError
 from typer.core import TyperGroup
 
 from .errors import ProKDError
@@ -38,18 +39,18 @@ class Commands(TyperGroup):
             with _saying_where(_options_of(self), before_it):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.secho("Stopped. No output was left half-written.", err=True)
+            typer.secho(f"Stopped. {_tell_of_output(ctx)}", err=True)
             raise typer.Exit(130) from None
         except ClickException as error:  # click's, not typer's copy of it, which typer shows with the usage
             if ctx.params["debug"]:
                 raise
             _say(error.format_message())
             raise typer.Exit(error.exit_code) from None
-        except (ProKDError, OSError) as error:
+        except (ProKDError, OSError, SafetensorError) as error:  # the last where a disk is full
             # A closed pipe (EPIPE) is no error of the input: typer ends quietly.
             if ctx.params["debug"] or (isinstance(error, OSError) and error.errno in (None, errno.EPIPE)):
                 raise
-            _say(_describe(error))
+            _say(str(error) if isinstance(error, ProKDError) else f"{_describe(error)}. {_tell_of_output(ctx)}")
             raise typer.Exit(1) from None
 
 
@@ -74,9 +75,15 @@ def _say(message: str) -> None:
     typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
 
 
-def _describe(error: ProKDError | OSError) -> str:
-    if isinstance(error, ProKDError):
+def _describe(error: OSError | SafetensorError) -> str:
+    if isinstance(error, SafetensorError):
         return str(error)
     name = error.filename2 or error.filename  # of two, the first is the temporary one that was to become the second
-    what = f"{error.strerror}: {name}" if name else error.strerror
-    return f"{what}. No output was left half-written."
+    return f"{error.strerror}: {name}" if name else str(error.strerror)
+
+
+def _tell_of_output(ctx: typer.Context) -> str:
+    """What a command that was stopped leaves behind; spaCy's training saves as it goes, and once more when it stops."""
+    if ctx.invoked_subcommand in ("train", "targets"):
+        return "A pipeline that it was training is not trained to the end, or not whole: run it again."
+    return "No output was left half-written."

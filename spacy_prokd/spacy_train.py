@@ -14,5 +14,8 @@ def train(arguments: Sequence[str]) -> None:
     arguments (Sequence[str]): What it is called with: a config, its options, settings of the config.
     RAISES (ProKDError): If training cannot go on.
     RAISES (SystemExit): With 1, after spaCy said what is wrong with the config or a path.
+    RAISES (KeyboardInterrupt): After Ctrl-C. spaCy has saved what it has trained until then.
     """
-    get_command(app)(["train", *arguments], prog_name="spacy-prokd", standalone_mode=False)
+    commands = get_command(app)
+    with commands.make_context("spacy-prokd", ["train", *arguments]) as context:  # called, they would end Ctrl-C with 0
+        commands.invoke(context)

@@ -18,6 +18,7 @@ import spacy
 import torch
 from conftest import LABELS, SOURCE, TARGET, make_docs, read_tagged, to_examples
 from huggingface_hub import HfApi
+from safetensors import SafetensorError
 from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
@@ -588,6 +589,19 @@ def test_a_full_disk(fails, monkeypatch, raw, saved, corpus, tmp_path):
     assert files(tmp_path / "soft") == [".settings.json"]
 
 
+def test_a_disk_that_weights_do_not_fit_on(fails, monkeypatch, saved, corpus, small_training, tmp_path):
+    """safetensors has an error of its own for it."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    message = fails("calibrate", saved, corpus / "source.spacy", "--output", tmp_path / "calibrated")
+    assert message.endswith("No space left on device (os error 28). No output was left half-written.")
+    assert not list(tmp_path.glob("*calibrated*"))
+    assert fails("train", *small_training, "--output", tmp_path / "out").endswith("not whole: run it again.")
+
+
 def test_a_file_that_may_not_be_read_is_named(fails, monkeypatch, raw, tmp_path):
     def denied(*args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "train.conll")
@@ -754,6 +768,27 @@ def test_ctrl_c_ends_with_one_line(run, monkeypatch, raw, tmp_path):
     for options in ((), ("--debug",)):
         code, out, err = run(*options, "convert", raw, tmp_path / "corpus")
         assert (code, out, err) == (130, "", "Stopped. No output was left half-written.\n")
+
+
+def test_ctrl_c_in_training_is_no_success(run, small_training, monkeypatch, tmp_path):
+    """spaCy saves a pipeline then, which the next step would take for a trained one."""
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProKDNer, "update", stop)
+    code, _out, err = run("train", *small_training, "--output", tmp_path / "out")
+    assert (tmp_path / "out" / "model-last" / "meta.json").is_file()
+    assert code == 130 and err.splitlines()[-1].startswith("Stopped. A pipeline that it was training is not trained")
+
+
+def test_ctrl_c_in_the_run_of_a_target(run, monkeypatch, tmp_path):
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy_prokd.targets.train_targets", stop)
+    code, out, err = run("targets", "nl", "--project", tmp_path)
+    assert (code, out) == (130, "") and "not trained to the end, or not whole: run it again." in err
 
 
 def test_a_reader_that_goes_away_is_no_error(run, monkeypatch, raw, tmp_path):
