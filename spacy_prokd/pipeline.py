@@ -190,12 +190,18 @@ class ProKDNer(TrainablePipe):
         start_from (Optional[str]): A saved pipeline whose prokd_ner weights to start from (the teacher).
         layers (Optional[Union[float, str]]): How many of the encoder's layers to keep, the lowest; below 1, which
             share of them; all if None. "auto": half of them if there are ENOUGH_TEXTS, of both languages.
-        epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}.
+        epochs (int): How many there will be (E of Eq. 12); give ${training.max_epochs}, or a number where that is 0
+            (without end) or -1 (streamed).
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
         habits (bool): Count in the source's labels how symbols join entities and how seldom entities touch, and keep to
             it, see `habits`.
         """
+        if epochs < 1:
+            raise ProKDError(
+                f"prokd_ner needs a fixed number of epochs, for Eq. 12; it was given {epochs}. Set epochs under "
+                "[initialize.components.prokd_ner] to a number above 0."
+            )
         if corpus is not None:
             get_examples = partial(corpus, nlp)
         validate_get_examples(get_examples, "ProKDNer.initialize")

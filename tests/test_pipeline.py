@@ -421,3 +421,11 @@ def test_initialize_draws_every_weight_anew(slot, source_examples):
     learn(nlp, source_examples, steps=2)
     initialize(nlp, source_examples, encoder)
     assert weights(nlp) == first
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_a_number_of_epochs_that_is_none(trained, source_examples, epochs):
+    """As spaCy writes a training without end, and one that streams its corpus."""
+    trained.config["initialize"]["components"]["prokd_ner"] = {"epochs": epochs}
+    with pytest.raises(ProKDError, match=rf"fixed number of epochs, for Eq\. 12; it was given {epochs}\. Set epochs"):
+        trained.initialize(lambda: source_examples)
