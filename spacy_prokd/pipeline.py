@@ -218,7 +218,7 @@ class ProKDNer(TrainablePipe):
             if len(sample) < 10:
                 sample.append(example.predicted)
         self.cfg["labels"] = sorted(set(labels or found.union(self.labels)))
-        self.cfg |= {"joining": counts.joining(), "touching": counts.touching()}
+        self.cfg |= {"joining": counts.joining(), "touching": counts.touching(), "temperature": 1.0}
         if not self.labels:
             raise ProKDError(
                 "No entity labels: the training corpus has no labelled entity and none were given under "

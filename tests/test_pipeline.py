@@ -423,6 +423,13 @@ def test_initialize_draws_every_weight_anew(slot, source_examples):
     assert weights(nlp) == first
 
 
+def test_initialize_forgets_what_scores_were_calibrated_by(trained, source_examples):
+    pipe = trained.get_pipe("prokd_ner")
+    pipe.cfg["temperature"] = 3.0
+    trained.initialize(lambda: source_examples)
+    assert pipe.cfg["temperature"] == 1.0
+
+
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_a_number_of_epochs_that_is_none(trained, source_examples, epochs):
     """As spaCy writes a training without end, and one that streams its corpus."""
