@@ -23,6 +23,14 @@ def test_every_entity_has_a_probability(trained):
         assert all(0.0 < score <= 1.0 for score in group.attrs["scores"])
 
 
+def test_a_doc_made_of_others_has_no_scores_and_no_wrong_ones(trained):
+    """spaCy leaves attributes of span groups out, as docs/howto/scores.md says."""
+    docs = [trained(text) for text in TEXTS[:2]]
+    made = [docs[0][:].as_doc(), Doc.from_docs(docs), Doc(trained.vocab).from_json(docs[0].to_json())]
+    for doc in made:
+        assert doc.ents and [ent._.score for ent in doc.ents] == [None] * len(doc.ents)
+
+
 def test_the_threshold_drops_what_is_less_probable(trained):
     pipe = trained.get_pipe("prokd_ner")
 
