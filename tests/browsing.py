@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def free_port() -> int:
 
 @contextmanager
 def serve_demo(said: Path, *arguments: str) -> Iterator[str]:
-    """The address of the page that `spacy-prokd demo` serves meanwhile; what the command says is in a file."""
+    """The address of the page that `spacy-prokd demo` serves until Ctrl-C; what the command says is in a file."""
     port = free_port()
     command = [sys.executable, "-m", "spacy_prokd", "demo", *arguments, "--port", str(port)]
     no_window = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
@@ -91,6 +92,8 @@ def serve_demo(said: Path, *arguments: str) -> Iterator[str]:
             address = f"http://localhost:{port}"
             assert address in said.read_text()
             yield f"{address}/"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0, said.read_text()
         finally:
             process.kill()
 

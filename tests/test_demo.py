@@ -15,8 +15,13 @@ import spacy
 from browsing import free_port, serve_demo
 from conftest import TEXTS
 from streamlit import config
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 from test_reporting import make_run, save_tagged
+from websocket import WebSocket, create_connection  # which selenium needs
 
 from spacy_prokd import cli
 from spacy_prokd.architectures import get_head
@@ -278,7 +283,33 @@ def test_one_line_says_where_the_page_is(student, tmp_path):
         served.request("GET", "/")
         assert served.getresponse().status == 200
         served.close()
-    assert said.read_text().splitlines() == [f"The page is at {address.rstrip('/')}. Ctrl-C ends it."]
+        assert said.read_text().splitlines() == [f"The page is at {address.rstrip('/')}. Ctrl-C ends it."]
+
+
+def test_it_can_be_stopped_while_it_reads(student, tmp_path):
+    with serve_demo(tmp_path / "said.txt", student) as address:
+        place = urlsplit(address).netloc
+        browser = create_connection(
+            f"ws://{place}/_stcore/stream", subprotocols=["streamlit"], origin=f"http://{place}"
+        )
+        drawn = [message.delta.new_element for message in run_page(browser, [], until="script_finished")]
+        (field,) = (element.text_area.id for element in drawn if element.HasField("text_area"))
+        (button,) = (element.button.id for element in drawn if element.HasField("button"))
+        entered = [
+            WidgetState(id=field, string_value="Angela Merkel besuchte Paris. " * 3_000),
+            WidgetState(id=button, trigger_value=True),
+        ]
+        run_page(browser, entered, until="new_session")
+    browser.shutdown()
+
+
+def run_page(browser: WebSocket, widgets: list[WidgetState], until: str) -> list[ForwardMsg]:
+    """What the page sends, up to one kind of message, after somebody has set these widgets."""
+    browser.send_binary(BackMsg(rerun_script=ClientState(widget_states={"widgets": widgets})).SerializeToString())
+    messages = []
+    while not messages or messages[-1].WhichOneof("type") != until:
+        messages.append(ForwardMsg.FromString(browser.recv()))
+    return messages
 
 
 def test_a_package_that_was_built_and_not_installed_is_named(monkeypatch, tmp_path):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
+
+from click import Abort
 
 from ..errors import ProKDError
 from .reading import load
@@ -41,7 +45,16 @@ def serve(pipeline: str, teacher: str | None, port: int) -> None:
     print(f"The page is at http://localhost:{port}. Ctrl-C ends it.", flush=True)
     settings = [f"--{name}={value}" for name, value in {**_SETTINGS, "server.port": port}.items()]
     app = Path(__file__).with_name("app.py")
-    run_streamlit(["run", str(app), *settings, "--", *names], standalone_mode=False)
+    with suppress(Abort):  # Ctrl-C before the page is served
+        run_streamlit(["run", str(app), *settings, "--", *names], standalone_mode=False)
+    _leave_readings()
+
+
+def _leave_readings() -> None:
+    """End at once where a text is being read: Streamlit's threads are daemons, and Python's own end would abort in one
+    that computes."""
+    if any(thread.name == "ScriptRunner.scriptThread" for thread in threading.enumerate()):
+        os._exit(0)
 
 
 def _expect_free(port: int) -> None:
