@@ -14,6 +14,7 @@ import pytest
 import spacy
 from browsing import free_port, serve_demo
 from conftest import TEXTS
+from spacy.tokens import DocBin
 from streamlit import config
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
@@ -205,10 +206,32 @@ def test_who_never_trained_itself_has_no_prototypes(student_nlp, teacher, tmp_pa
 @pytest.mark.parametrize(
     ("lang", "expected"), [("nl", "Londen is een grote stad"), ("ha", "Die ganze Stadt"), ("../de", "Die ganze Stadt")]
 )
-def test_the_example_is_in_the_language_of_the_pipeline(student_nlp, tmp_path, lang, expected):
+def test_the_example_is_in_the_language_of_the_pipeline(student_nlp, monkeypatch, tmp_path, lang, expected):
+    monkeypatch.chdir(tmp_path)
     student_nlp.meta["spacy_prokd"] = {"target_lang": lang}
     student_nlp.to_disk(tmp_path / "saved")
     assert expected in example_text(str(tmp_path / "saved"))
+
+
+def test_the_example_is_of_the_project_in_this_folder(student_nlp, monkeypatch, tmp_path):
+    student_nlp.meta["spacy_prokd"] = {"target_lang": "de+nl"}
+    student_nlp.to_disk(tmp_path / "saved")
+    folder = tmp_path / "corpus/de+nl/de+nl"
+    folder.mkdir(parents=True)
+    texts = [TEXTS[2], f"{TEXT}{' .' * 200}", *[TEXT] * 7]  # no entity; too long
+    DocBin(docs=map(student_nlp.make_doc, texts)).to_disk(folder / "train.spacy")
+    monkeypatch.chdir(tmp_path)
+    assert example_text("saved") == "\n".join([TEXT] * 6)
+
+
+def test_where_a_project_has_nothing_to_find_the_example_is_spacys(student_nlp, monkeypatch, tmp_path):
+    student_nlp.meta["spacy_prokd"] = {"target_lang": "nl"}
+    student_nlp.to_disk(tmp_path / "nothing-found")
+    folder = tmp_path / "corpus/nl/nl"
+    folder.mkdir(parents=True)
+    DocBin(docs=[student_nlp.make_doc(TEXTS[2])]).to_disk(folder / "train.spacy")
+    monkeypatch.chdir(tmp_path)
+    assert "Londen is een grote stad" in example_text("nothing-found")
 
 
 # --- the page

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import escape
+from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,14 +15,17 @@ from spacy import displacy
 from spacy.displacy.render import DEFAULT_ENTITY_COLOR
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from ..colours import HUES, TINT, number_hues
+from ..corpus.docbins import read_docs
 from ..loading import entity_labels, load_pipeline
 from ..network.prototypes import distances
 from ..prototype_tags import find_prototypes
 from ..sample_text import sample_sentences
 
 DIFFERENT = "≠"
+LONGEST_EXAMPLE, MOST_TRIED = 300, 100  # characters; texts of a corpus
 
 Place = tuple[int, int, str]  # start and end in characters, label
 
@@ -150,8 +155,23 @@ def tabulate(found: Mapping[str, Iterable[Entity]]) -> list[dict[str, Any]]:
     return rows
 
 
+@lru_cache
 def example_text(name: str) -> str:
-    """Some sentences of spaCy's in the language of a pipeline; in several, where it names none that spaCy has."""
+    """Some texts to begin with: of the project in this folder, if it has any in which a pipeline finds an entity.
+
+    Else sentences of spaCy's in the language of the pipeline; in several, where it names none that spaCy has.
+    """
     nlp = load(name)
-    sentences = sample_sentences(nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang))
+    target = nlp.meta.get("spacy_prokd", {}).get("target_lang", nlp.lang)
+    if telling := _find_telling(nlp, Path("corpus", target, target, "train.spacy")):
+        return "\n".join(telling)
+    sentences = sample_sentences(target)
     return "\n".join(sentences[:: max(1, len(sentences) // 6)][:6])
+
+
+def _find_telling(nlp: Language, corpus: Path) -> list[str]:
+    """The first texts of a corpus, if it is there, in which a pipeline finds an entity; long ones are left out."""
+    texts = (doc.text for doc in read_docs(corpus, Vocab())) if corpus.is_file() else ()
+    short = islice((text for text in texts if len(text) <= LONGEST_EXAMPLE), MOST_TRIED)
+    telling = (doc.text for doc in nlp.pipe(short, batch_size=16) if doc.ents)  # no more are read than it takes
+    return list(islice(telling, 6))
