@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 MAX_PIECES_A_WORD = 32  # a 10,000-character "word" must not push its neighbours out of the window
@@ -74,8 +74,8 @@ class WordPieces:
                 new = list(dict.fromkeys(words))
             most = min(MAX_PIECES_A_WORD, self.room)
             # 16 characters a piece is more than any vocabulary needs: the tail would be cut anyway
-            texts = [" " + _encodable(word[: 16 * most]) for word in new]
-            for word, encoding in zip(new, self.tokenizer.encode_batch(texts, add_special_tokens=False)):
+            for word in new:
+                encoding = self._encode(" " + word[: 16 * most])
                 known[word] = self._without_space(encoding.ids)[:most] or [self.unk_id]
         return [known[word] for word in words]
 
@@ -84,8 +84,13 @@ class WordPieces:
 
         RETURNS (list[list[int]]): For each text, indices of characters; 0 among them.
         """
-        encodings = self.tokenizer.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
-        return [sorted({0, *(start for start, end in each.offsets if start < end)}) for each in encodings]
+        offsets = (self._encode(text).offsets for text in texts)
+        return [sorted({0, *(start for start, end in each if start < end)}) for each in offsets]
+
+    def _encode(self, text: str) -> Encoding:
+        """Tokenise one text: of many at once, `tokenizers` starts threads, and warns when a process with them forks
+        (`nlp.pipe(n_process=2)`). They gain nothing that can be measured, for few words are new."""
+        return self.tokenizer.encode(_encodable(text), add_special_tokens=False)
 
     def _without_space(self, ids: list[int]) -> list[int]:
         return ids[1:] if len(ids) > 1 and ids[0] in self._spaces else ids

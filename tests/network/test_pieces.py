@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import accumulate
 
 import numpy as np
@@ -188,11 +191,11 @@ def test_what_is_remembered_may_be_forgotten_by_another_thread_meanwhile(tiny_to
     expected = pieces.of_words(["Paris", "Berlin"])
 
     class Interrupted:
-        def encode_batch(self, *args, **options):
+        def encode(self, *args, **options):
             pieces.tokenizer = tokenizer
             for word in ("Munich", "Weber"):  # another thread's; the second finds that there are too many
                 pieces.of_words([word])
-            return tokenizer.encode_batch(*args, **options)
+            return tokenizer.encode(*args, **options)
 
     tokenizer, pieces.tokenizer = pieces.tokenizer, Interrupted()
     assert pieces.of_words(["Paris", "Merkel", "Berlin"])[::2] == expected
@@ -266,3 +269,24 @@ def test_batches_hold_every_window_once_and_keep_to_their_size(lengths, most):
         assert len(batch[0].ids) * (len(batch) + 1) > most
     longest = [len(batch[0].ids) for batch in made]
     assert longest == sorted(longest, reverse=True)
+
+
+FORK = """
+import os, sys
+from tokenizers import Tokenizer
+from spacy_prokd.network.pieces import WordPieces
+pieces = WordPieces(Tokenizer.from_file(sys.argv[1]), unk_id=3, max_length=128)
+pieces.of_words(["Angela", "Merkel", "Paris"])
+pieces.starts(["Angela Merkel", "Paris"])
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork with")
+def test_a_fork_says_nothing_of_threads(tiny_tokenizer, tmp_path):
+    tiny_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    command = [sys.executable, "-c", FORK, str(tmp_path / "tokenizer.json")]
+    assert subprocess.run(command, env=environment, check=True, capture_output=True).stderr == b""
