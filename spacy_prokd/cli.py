@@ -73,7 +73,7 @@ def main() -> None:
 def init(
     project: Annotated[Path, typer.Argument(help="Folder to make")],
     source: Annotated[
-        Path, typer.Option(help="Labelled texts: .jsonl, .tsv, .conll, ..., or hf://datasets/OWNER/NAME/CONFIG/SPLIT")
+        Path, typer.Option(help="Labelled texts: .jsonl, .tsv, .conll, ..., or hf://datasets/OWNER/NAME")
     ],
     target: Annotated[
         list[Path],
@@ -123,7 +123,7 @@ def init(
     show(asdict(report), as_json, report, next_step)
 
 
-@command(STEP)
+@command(STEP, "assets my_corpus corpus/nl/files.json --target-lang nl")
 def assets(
     corpus_dir: Annotated[Path, typer.Argument(help="Folder with <lang>/{train,dev,test}.<ext>")],
     output: Annotated[Path, typer.Argument(help="JSON file to write: the files and their checksums")],
@@ -161,7 +161,7 @@ def convert(
     show(asdict(report), as_json, report)
 
 
-@command(STEP)
+@command(STEP, "encoder multilingual-e5-small encoders/multilingual-e5-small")
 def encoder(
     name: Annotated[str, typer.Argument(help="multilingual-e5-small (bundled), a hub name or a folder")],
     output: Annotated[Path, typer.Argument(help="Folder to write")],
@@ -264,7 +264,10 @@ def evaluate(
     show(metrics[output.stem], as_json, *notes, compare(metrics))
 
 
-@command(STEP)
+@command(
+    STEP,
+    "package training/nl corpus/nl metrics/nl packages --name prokd_nl --version 0.1.0 --encoder multilingual-e5-small",
+)
 def package(
     training: Annotated[Path, typer.Argument(help="Folder with the trained student and teacher")],
     corpus: Annotated[Path, typer.Argument(help="Folder of the converted corpus")],

@@ -799,3 +799,10 @@ def test_a_reader_that_goes_away_is_no_error(run, monkeypatch, raw, tmp_path):
 
     monkeypatch.setattr("spacy_prokd.corpus.convert.list_corpus", closed)
     assert run("assets", raw, tmp_path / "files.json") == (1, "", "")
+
+
+@pytest.mark.parametrize("name", get_command(cli.app).commands)
+def test_help_is_not_cut_at_80_characters(run, monkeypatch, name):
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    code, out, _err = run(name, "--help")
+    assert code == 0 and "Usage:" in out and "…" not in out
