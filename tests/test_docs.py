@@ -62,6 +62,7 @@ def left_behind(tmp_path_factory, tiny_transformer, tiny_encoder) -> Path:
         (folder / name).mkdir(parents=True)
         nlp.to_disk(folder / name)
     shutil.copytree(tiny_encoder, folder / "encoders" / "multilingual-e5-small")
+    shutil.copytree(ROOT / "benchmarks" / "results", folder / "benchmarks" / "results")
     plain = [Doc(nlp.vocab, words=text.split()) for text in TARGET]
     chinese = [Doc(nlp.vocab, words=list("科·比-布、莱"), ents=["B-PER", *["I-PER"] * 6])]
     corpora = {"de/en/train": docs, "de/en/dev": docs, "de/de/train": plain, "de/de/dev": docs}
