@@ -40,6 +40,7 @@ from .labels import tags_of
 from .loggers import OF_EPOCH
 from .messages import remember_encoders
 from .objectives import Batch, Objective, Progress
+from .prototype_tags import score_prototypes
 from .scoring import make_entity_scorer
 from .shims import clip_together, load_weights, save_weights, weights_apart
 from .soft_labels import check_words, get_soft_labels, get_vectors
@@ -90,10 +91,14 @@ class _Training:
     """What training needs of `initialize`. It stays here: a copy sent to another process (n_process) only predicts."""
 
     def __init__(
-        self, get_examples: Callable[[], Iterable[Example]] | None = None, nlp: Language | None = None
+        self,
+        get_examples: Callable[[], Iterable[Example]] | None = None,
+        nlp: Language | None = None,
+        dev: Callable[[Language], Iterable[Example]] | None = None,
     ) -> None:
         self.get_examples = get_examples
         self.nlp = nlp
+        self.dev = dev
 
     def __reduce__(self) -> tuple[type, tuple]:
         return _Training, ()
@@ -179,6 +184,7 @@ class ProKDNer(TrainablePipe):
         layers: Optional[Union[float, Literal["auto"]]] = None,
         epochs: int = 1,
         corpus: Optional[Callable] = None,
+        dev: Optional[Callable] = None,
         habits: bool = True,
     ) -> None:
         """Prepare for training.
@@ -194,6 +200,8 @@ class ProKDNer(TrainablePipe):
             (without end) or -1 (streamed).
         corpus (Optional[Callable]): The training corpus, ${corpora.train}, for spaCy gives 100 examples of one that it
             streams (training.max_epochs = -1); `get_examples` if None.
+        dev (Optional[Callable]): Labelled text of the source that is not trained on, ${corpora.dev}: the prototypes of
+            each epoch are scored on it, for the log. Nothing is learned from it or chosen by it.
         habits (bool): Count in the source's labels how symbols join entities and how seldom entities touch, and keep to
             it, see `habits`.
         """
@@ -239,7 +247,7 @@ class ProKDNer(TrainablePipe):
             layers = 0.5 if n_examples >= ENOUGH_TEXTS and encoder_nodes(self.model) else None
         if layers is not None:
             keep_layers(self.model, layers)
-        self._training = _Training(get_examples, nlp)
+        self._training = _Training(get_examples, nlp, dev)
         self._epochs, self._examples_an_epoch = epochs, n_examples
         self._examples_seen = self._epochs_started = 0
         self._of_epoch = {}
@@ -320,7 +328,8 @@ class ProKDNer(TrainablePipe):
         """Learn from a batch. Which loss falls on which doc is the objective's business.
 
         losses (Optional[dict]): Gets the whole loss under the pipe's name, its parts under `<name>.<part>`, and
-            `<name>.pseudo_labels.<fact>` what this epoch's pseudo-labels are like, see `LabelSummary`.
+            `<name>.pseudo_labels.<fact>` what this epoch's pseudo-labels are like, see `LabelSummary`, and, where
+            `initialize` was given `dev`, how good the prototypes are that made them (`dev_f`).
         RETURNS (dict): `losses`.
         RAISES (ProKDError): If the loss is not a number, or the objective finds that training collapsed.
         """
@@ -367,10 +376,16 @@ class ProKDNer(TrainablePipe):
         if self._epochs_started <= epoch:
             self._epochs_started = epoch + 1
             summary = self.objective.start_epoch(get_head(self.model), progress, self._corpus_pass)
-            facts = {} if summary is None else summary.named(self.labels)
+            facts = {} if summary is None else {**summary.named(self.labels), **self._score_prototypes()}
             self._of_epoch = {f"{self.name}.{OF_EPOCH}.{fact}": value for fact, value in facts.items()}
         self._examples_seen += n_examples
         return progress
+
+    def _score_prototypes(self) -> dict[str, float]:
+        """How good the prototypes of this epoch are, by labels of the source."""
+        training = self._training
+        f1 = None if training.dev is None else score_prototypes(training.nlp, self, training.dev(training.nlp))
+        return {} if f1 is None else {"dev_f": f1}
 
     def _corpus_pass(self) -> Iterator[tuple[TaggerOutput, Batch]]:
         """The outputs for all texts of the training corpus that have no labels, without dropout and gradients."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from spacy.language import Language
@@ -14,10 +15,12 @@ from .architectures import get_head, probabilities
 from .corpus.readers import copy_words
 from .network.prototypes import PrototypeBank, distances, prototype_probabilities
 from .objectives.student import Student
-from .pipeline import ProKDNer
 from .progress import progress_bar
 from .soft_labels import annotate_before
 from .units import to_words
+
+if TYPE_CHECKING:  # which scores them as it trains
+    from .pipeline import ProKDNer
 
 
 def find_prototypes(nlp: Language) -> tuple[ProKDNer, PrototypeBank] | None:
@@ -26,7 +29,7 @@ def find_prototypes(nlp: Language) -> tuple[ProKDNer, PrototypeBank] | None:
     nlp (Language): Any pipeline.
     RETURNS (tuple | None): The student's pipe and the prototypes; None if no pipe of it trained itself.
     """
-    pipe = next((pipe for _name, pipe in nlp.pipeline if isinstance(pipe, ProKDNer)), None)
+    pipe = next((pipe for _name, pipe in nlp.pipeline if hasattr(pipe, "objective")), None)
     if pipe is None or not isinstance(pipe.objective, Student):
         return None
     bank = get_head(pipe.model).target
@@ -49,6 +52,20 @@ def tag_by_prototypes(nlp: Language, references: Sequence[Doc]) -> list[Example]
         for batch in progress.track(list(minibatch(docs, 256)), description="Tagging words by prototypes"):
             _tag(annotate_before(nlp, pipe, batch), *found)
     return [Example(doc, reference) for doc, reference in zip(docs, references)]
+
+
+def score_prototypes(nlp: Language, pipe: ProKDNer, examples: Iterable[Example]) -> float | None:
+    """Entity F1 of what a student's prototypes alone find, which tells how good they are where labels are known.
+
+    nlp (Language): The pipeline that the pipe is part of.
+    pipe (ProKDNer): A student that has prototypes.
+    examples (Iterable[Example]): Labelled text; the predicted Docs are tagged.
+    RETURNS (float | None): From 0 to 1; None where the pipe's scorer gives none.
+    """
+    tagged = list(examples)
+    for batch in minibatch(tagged, 128):
+        _tag(annotate_before(nlp, pipe, [example.predicted for example in batch]), pipe, get_head(pipe.model).target)
+    return pipe.scorer(tagged).get("ents_f")
 
 
 def _tag(docs: Sequence[Doc], pipe: ProKDNer, bank: PrototypeBank) -> None:

@@ -383,8 +383,12 @@ def test_relabelled_words_are_no_loss(run):
 
 def test_pseudo_labels_are_drawn_over_epochs(run):
     log = run["logs"]["student"]
-    facts = [{"relabelled": 0.1, "sureness": 0.8, "invalid": 0.02, "words.A<b>B": 1.5, "words.PER": 0.75}] * 2
-    facts += [{"relabelled": 0.05, "sureness": 0.9, "invalid": 0.0, "words.A<b>B": 1.25, "words.PER": None}]
+    facts = [
+        {"dev_f": 0.7, "relabelled": 0.1, "sureness": 0.8, "invalid": 0.02, "words.A<b>B": 1.5, "words.PER": 0.75}
+    ] * 2
+    facts += [
+        {"dev_f": 0.8, "relabelled": 0.05, "sureness": 0.9, "invalid": 0.0, "words.A<b>B": 1.25, "words.PER": None}
+    ]
     for step, (epoch, of_epoch) in enumerate(zip((1, 1, 2), facts)):
         losses = {"prokd_ner.relabelled": 0.1, **{f"prokd_ner.pseudo_labels.{k}": v for k, v in of_epoch.items()}}
         line = {"step": 2 + step, "epoch": epoch, "scores": {"ents_f": 0.5}, "losses": losses}
@@ -393,6 +397,7 @@ def test_pseudo_labels_are_drawn_over_epochs(run):
     section = page[page.index("Pseudo-labels of each epoch</h3>") : page.index('id="run"')]
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", section)
     assert titles == [
+        "Entity F1 of the prototypes alone on source dev",
         "Share of words whose pseudo-label is not the teacher’s",
         "Mean probability of the pseudo-labels",
         "Share of entity words with an I- tag that continues no entity",

@@ -93,6 +93,28 @@ def test_labels_on_target_text_never_change_anything(soft, small_tok2vec):
     assert weights_of_each[0] == weights_of_each[1] == weights_of_each[2]
 
 
+def test_prototypes_are_scored_by_labels_of_the_source_which_change_nothing(soft, small_tok2vec, corpus):
+    teacher, labelled = soft
+    examples, read_dev = read_soft(labelled), create_corpus(path=corpus / "source.spacy")
+
+    def read_wrong(nlp: Language) -> Iterator[Example]:
+        for example in read_dev(nlp):
+            example.reference.ents = [Span(example.reference, 0, 1, label="UNKNOWN")]
+            yield example
+
+    facts, trained = [], [weights(train_student(small_tok2vec, teacher, examples))]
+    for dev in (read_dev, read_wrong):
+        spacy.registry.readers.register("test_teacher_student.dev", func=lambda dev=dev: dev)
+        nlp = make_nlp(small_tok2vec, objective=STUDENT)
+        arguments = {"labels": LABELS, "start_from": str(teacher), "dev": {"@readers": "test_teacher_student.dev"}}
+        initialize(nlp, examples, epochs=2, **arguments)
+        facts += [learn(nlp, examples, steps=1).get("prokd_ner.pseudo_labels.dev_f") for _epoch in range(2)]
+        trained.append(weights(nlp))
+    assert facts[::2] == [None, None], "the first epoch has no prototypes"
+    assert facts[1] > 0.5 and facts[3] == 0.0
+    assert trained[0] == trained[1] == trained[2]
+
+
 def read_beside(folder: Path, source: Path) -> list[Example]:
     return list(create_corpus(path=folder, labelled=source)(spacy.blank("xx")))
 

@@ -18,6 +18,7 @@ LabelFacts = Mapping[str, Mapping[int, float | None]]  # each fact in each epoch
 _SOURCE_DEV = "ents_f"
 _RELABELLED = "relabelled"
 _TITLES = {
+    "dev_f": "Entity F1 of the prototypes alone on source dev",
     _RELABELLED: "Share of words whose pseudo-label is not the teacher’s",
     "sureness": "Mean probability of the pseudo-labels",
     "invalid": "Share of entity words with an I- tag that continues no entity",
