@@ -161,6 +161,7 @@ def test_a_second_run_does_nothing(project, capfd):
         ("package_version", "0.2.0", {"package"}),
         ("vocabulary_size", 100, {"package"}),
         ("encoder", "multilingual-e5-small", {"encoder", "teacher", "student", "package"}),
+        ("more_teachers", "training/es/teacher/model-last", {"label"}),
         ("teacher", "es", {"teacher", "label", "student", "evaluate", "report"}),
     ],
 )
@@ -217,6 +218,18 @@ def test_another_target_writes_elsewhere_and_takes_the_first_ones_teacher(projec
     assert langs == ["xx", "es"]
     assert "training/de/teacher/model-last" in made and not (project.root / "training" / "es" / "teacher").exists()
     assert project.state() == before, "the teacher and all else of the first target stay as they are"
+    (project.root / "project.lock").write_bytes(lock)
+
+
+def test_more_teachers_label_beside_the_first(project, tmp_path):
+    """And nothing is named where there are none."""
+    lock, teacher = (project.root / "project.lock").read_bytes(), "training/de/teacher/model-last"
+    shutil.copytree(project.root / "training/de/soft", tmp_path / "soft")
+    project.run("label", more_teachers=f"{teacher} {teacher}")
+    settings = json.loads((project.root / "training/de/soft/.settings.json").read_text(encoding="utf8"))
+    assert len(settings["teachers"]) == 3
+    shutil.rmtree(project.root / "training/de/soft")
+    shutil.copytree(tmp_path / "soft", project.root / "training/de/soft")
     (project.root / "project.lock").write_bytes(lock)
 
 
