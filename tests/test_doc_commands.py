@@ -34,6 +34,8 @@ NOT_RUN = {  # and why
     "python -m spacy project run all . --vars.gpu_id 0": "needs a GPU",
     "python benchmarks/": "takes hours, on corpora that are not here; tests/test_benchmarks.py does the same with less",
     "python -m spacy_prokd convert ../shared/data/wikiann": "reads a corpus that is not here",
+    "cp -r ../shared/data/conll": "copies a corpus that is not here",
+    "cp ../shared/data/conll": "copies a corpus that is not here",
     "python -m spacy_prokd label corpus/ar/": "reads a corpus that is not here",
     "python -m spacy_prokd label corpus/de/de/train.spacy training/de/soft TEACHER": "TEACHER is any of several",
     "python -m spacy_prokd evaluate TEACHER": "TEACHER is any of several",
