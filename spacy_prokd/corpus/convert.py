@@ -184,7 +184,7 @@ def _read_all(
         target = _read_language(target_lang, target_files, True, label_map, known_labels, nlp or any_language)
         for split, texts in target.texts.items():  # what is scored on may be the source's file, given by mistake
             for other in languages:
-                target.report.splits[split].warnings += texts.warn_of_overlap(other.texts["train"])
+                target.report.splits[split].warnings += texts.warn_of_overlap(*other.texts.values())
         languages.append(target)
     languages[0].report.splits["train"].warnings += _warn_of_unused(label_map or {}, languages)
     return languages

@@ -79,12 +79,14 @@ class Texts:
             if n_others > SCRIPTS_TOLD * n_texts
         ]
 
-    def warn_of_overlap(self, other: Texts) -> list[str]:
-        """Tell of texts that another split has too, word for word."""
-        n_both = sum(key in other.keys for key in self._keys)
+    def warn_of_overlap(self, *others: Texts) -> list[str]:
+        """Tell of texts that other splits have too, word for word."""
+        sharing = [other for other in others if not other.keys.isdisjoint(self.keys)]
+        n_both = sum(any(key in other.keys for other in sharing) for key in self._keys)
         if n_both <= OVERLAP_TOLD * len(self._keys):
             return []
-        what, where = ("texts held out", "the rest of the file") if self.is_held_out else ("texts", other.file)
+        files = " and ".join(dict.fromkeys(other.file for other in sharing))
+        what, where = ("texts held out", "the rest of the file") if self.is_held_out else ("texts", files)
         return [f"{n_both:,} of {len(self._keys):,} {what} are in {where} too, word for word."]
 
 

@@ -139,7 +139,7 @@ def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus,
     script, few, overlap = target.splits["train"].warnings
     assert few == "has only 5 texts: a few thousand are worth having."
     assert "script CYRILLIC" in script and "first de/train.tsv:1)" in script
-    assert "texts are in en/train.tsv too" in overlap
+    assert "texts are in en/train.tsv and en/dev.tsv too" in overlap
     assert "texts are in de/train.tsv too" in target.splits["dev"].warnings[-1]
     assert target.splits["train"].repeated == 0
     assert target.splits["train"].longest >= target.splits["train"].median_words > 0
@@ -148,7 +148,18 @@ def test_texts_that_are_there_twice_and_texts_in_another_script_are_told(corpus,
 def test_the_sources_texts_among_the_targets_test_texts_are_told(corpus, tmp_path):
     write_all(corpus, {"de/test.tsv": EN})
     report = convert_corpus(corpus, "en", "de", tmp_path / "out")
-    assert report.targets[0].splits["test"].warnings == ["2 of 2 texts are in en/train.tsv too, word for word."]
+    assert report.targets[0].splits["test"].warnings == [
+        "2 of 2 texts are in en/train.tsv and en/dev.tsv too, word for word."
+    ]
+
+
+def test_texts_of_the_target_among_those_held_out_of_the_source_are_told(corpus, tmp_path):
+    sentences = "\n".join(f"Berlin\tB-LOC\n{number}\tO\n" for number in range(20))
+    write_all(corpus, {"en/train.tsv": sentences, "de/train.tsv": sentences})
+    (corpus / "en" / "dev.tsv").unlink()
+    report = convert_corpus(corpus, "en", "de", tmp_path / "out")
+    overlap = report.targets[0].splits["train"].warnings[-1]
+    assert overlap == "20 of 20 texts are in en/train.tsv too, word for word."
 
 
 def test_texts_that_are_there_twice_in_one_file_have_a_column(corpus, tmp_path):

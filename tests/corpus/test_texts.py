@@ -89,6 +89,10 @@ def test_texts_of_another_split_are_told():
     test = gather("nl/test.txt", "Twee .", "Vier .", "Twee .")
     assert test.warn_of_overlap(train) == ["2 of 3 texts are in nl/train.txt too, word for word."]
     assert gather("nl/test.txt", "Vier .").warn_of_overlap(train) == []
+    dev, other = gather("nl/dev.txt", "Vier .", "Twee ."), gather("nl/other.txt", "Vijf .")
+    assert test.warn_of_overlap(train, dev, other) == [
+        "3 of 3 texts are in nl/train.txt and nl/dev.txt too, word for word."
+    ]
     of_its_name = gather("nl/train.txt", "Een .")
     assert of_its_name.warn_of_overlap(train) == ["1 of 1 texts are in nl/train.txt too, word for word."]
     held_out = gather("nl/train.txt", "Een .")
