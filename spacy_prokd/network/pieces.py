@@ -89,7 +89,7 @@ class WordPieces:
 
     def _encode(self, text: str) -> Encoding:
         """Tokenise one text: of many at once, `tokenizers` starts threads, and warns when a process with them forks
-        (`nlp.pipe(n_process=2)`). They gain nothing that can be measured, for few words are new."""
+        (`nlp.pipe(n_process=2)`). What these gain is nothing beside the time that the encoder takes."""
         return self.tokenizer.encode(_encodable(text), add_special_tokens=False)
 
     def _without_space(self, ids: list[int]) -> list[int]:
