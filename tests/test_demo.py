@@ -224,6 +224,17 @@ def test_the_example_is_of_the_project_in_this_folder(student_nlp, monkeypatch, 
     assert example_text("saved") == "\n".join([TEXT] * 6)
 
 
+@pytest.mark.parametrize("outside", ["../private", "{folder}/private"])
+def test_a_pipeline_does_not_lead_out_of_the_projects_corpora(student_nlp, monkeypatch, tmp_path, outside):
+    for name in ("private", "corpus"):
+        (tmp_path / name).mkdir()
+    DocBin(docs=[student_nlp.make_doc(TEXT)]).to_disk(tmp_path / "private" / "train.spacy")
+    monkeypatch.chdir(tmp_path)
+    student_nlp.meta["spacy_prokd"] = {"target_lang": outside.format(folder=tmp_path)}
+    student_nlp.to_disk(tmp_path / "saved")
+    assert TEXT not in example_text(str(tmp_path / "saved"))
+
+
 def test_where_a_project_has_nothing_to_find_the_example_is_spacys(student_nlp, monkeypatch, tmp_path):
     student_nlp.meta["spacy_prokd"] = {"target_lang": "nl"}
     student_nlp.to_disk(tmp_path / "nothing-found")
