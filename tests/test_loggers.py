@@ -1,9 +1,13 @@
 import io
 import json
+import re
+import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import spacy
+from pages import blocks
 from spacy.cli.train import train as train_config
 from spacy.training import Example
 from spacy.training.loop import train
@@ -93,18 +97,24 @@ def test_spacy_trains_with_it_and_a_second_run_replaces_the_file(tmp_path):
     assert all(line["losses"]["ner"] > 0 and "ents_f" in line["scores"] for line in lines)
 
 
+def four_steps(corpus, folder):
+    return {
+        "paths.train": str(corpus / "source.spacy"),
+        "paths.dev": str(corpus / "source.spacy"),
+        "paths.log": str(folder / "log.jsonl"),
+        "corpora.train.min_examples": 0,
+        "training.max_steps": 4,
+        "training.eval_frequency": 2,
+    }
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # spaCy leaves files for the garbage collector to close
 def test_it_is_one_of_several_in_a_chain(corpus, tmp_path, capsys):
     """As a user adds Weights & Biases or MLflow: on the command line, the whole block as JSON."""
     ours = {"@loggers": "spacy-prokd.Logger.v1", "progress_bar": "eval", "output_file": "${paths.log}"}
     another = {"@loggers": "spacy.LookupLogger.v1", "patterns": [r"^losses\.prokd_ner", "^other_scores.ents_f$"]}
     settings = {
-        "paths.train": str(corpus / "source.spacy"),
-        "paths.dev": str(corpus / "source.spacy"),
-        "paths.log": str(tmp_path / "log.jsonl"),
-        "corpora.train.min_examples": 0,
-        "training.max_steps": 4,
-        "training.eval_frequency": 2,
+        **four_steps(corpus, tmp_path),
         "training.logger": {"@loggers": "spacy.ChainLogger.v1", "logger1": ours, "logger2": another},
     }
     config = Path(__file__).parents[1] / "configs" / "hash_embed.cfg"
@@ -116,3 +126,30 @@ def test_it_is_one_of_several_in_a_chain(corpus, tmp_path, capsys):
     losses = [float(value) for name, value in said if name == "losses.prokd_ner"]  # sums; ours are means
     assert [line["scores"]["ents_f"] for line in lines] == pytest.approx(scores)
     assert [line["losses"]["prokd_ner"] for line in lines] == pytest.approx([losses[0], losses[1] / 2, losses[2] / 2])
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # as above
+def test_the_blocks_of_the_docs_log_to_what_they_name(corpus, tmp_path, monkeypatch):
+    """By spaCy's loggers; the libraries that these talk to, not installed here, are stand-ins that remember calls."""
+    wandb, mlflow = MagicMock(), MagicMock()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    chain, third = (block.text for block in blocks("docs/howto/training.md", "ini"))
+    config = (Path(__file__).parents[1] / "configs" / "hash_embed.cfg").read_text(encoding="utf8")
+    config, n_loggers = re.subn(
+        r"\[training\.logger\]\n[^\[]*", chain + third.replace("logger2", "logger3") + "\n", config
+    )
+    assert n_loggers == 1
+    (tmp_path / "config.cfg").write_text(config, encoding="utf8")
+    train_config(tmp_path / "config.cfg", overrides=four_steps(corpus, tmp_path))
+    assert wandb.init.call_args.kwargs["project"] == "prokd-de"
+    assert mlflow.start_run.call_args.kwargs["run_name"] == "prokd-de"
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf8").splitlines()]
+    assert [line["step"] for line in lines] == [0, 2, 4]
+    for calls in (wandb.log.call_args_list, mlflow.log_metrics.call_args_list):
+        logged = [call.args[0] for call in calls]
+        scores = [values["ents_f"] for values in logged if "ents_f" in values]
+        assert scores == [line["scores"]["ents_f"] for line in lines]
+        losses = [values["loss_prokd_ner"] for values in logged if "loss_prokd_ner" in values]
+        assert losses == pytest.approx([n * line["losses"]["prokd_ner"] for n, line in zip((1, 2, 2), lines)])  # sums
+    assert any("ents_per_type.PER.f" in call.args[0] for call in mlflow.log_metrics.call_args_list)
