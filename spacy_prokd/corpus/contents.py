@@ -9,16 +9,12 @@ from pathlib import Path
 
 from ..errors import ProKDError
 from ..wording import counted
+from .encodings import HINTS, guess_encoding, is_iso_2022_jp
 
 # What UTF-8 looks like after it was read as Latin-1 or Windows-1252 and saved again (`Ã¼`), or after a lossy decoding.
 _MOJIBAKE = re.compile(
     "Ã[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u2013-\u203a€™]|Â[\u00a0-\u00bf]|â€|\ufffd"
 )
-_CYRILLIC = rb"[\xa5\xaa\xaf\xb2-\xb4\xba\xbf-\xff]"  # as WINDOWS-1251 has Russian and Ukrainian letters
-_HINTS = {
-    "WINDOWS-1251": " (Ukrainian, Russian, Bulgarian). Greek has WINDOWS-1253.",
-    "WINDOWS-1252": ". Eastern Europe has WINDOWS-1250 (Polish, Czech).",
-}
 _LINE_END = re.compile(r"\r*\n|\r")  # \r alone: of spreadsheets; before \r\n: of files that were converted twice
 
 
@@ -89,15 +85,19 @@ def read_lines(path: Path) -> tuple[list[str], list[str]]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        guess = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _guess_of_one_byte(raw)
         raise ProKDError(
             f"{path}:{_line_of(raw, error.start)}: byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8. "
-            f"Convert the file, for example {_conversion(path, guess)}"
+            f"Convert the file, for example {_conversion(path, raw)}"
         ) from None
     if "\0" in text:
         raise ProKDError(
             f"{path}:{_line_of(raw, raw.index(0))}: there are zero bytes, as no text has them. "
-            f"Convert the file, for example {_conversion(path, 'UTF-16LE')}"
+            f"Convert the file, for example {_conversion(path, raw)}"
+        )
+    if is_iso_2022_jp(raw):
+        raise ProKDError(
+            f"{path}:{_line_of(raw, raw.index(27))}: there are escape characters, as no text has them. "
+            f"Convert the file, for example {_conversion(path, raw)}"
         )
     if not text.strip():
         raise ProKDError(f"{path} is empty. Put text into it, or delete it if this split is not wanted.")
@@ -106,21 +106,13 @@ def read_lines(path: Path) -> tuple[list[str], list[str]]:
     return lines, _warn_of_mojibake(path, lines)
 
 
-def _guess_of_one_byte(raw: bytes) -> str:
-    """Cyrillic words are these bytes from end to end, where of Latin ones few stand together. Latin-1 has no letter and
-    no sign in 0x80 to 0x9f, where all encodings of Windows have some."""
-    rows = [len(row) for row in re.findall(_CYRILLIC + rb"+", raw)]
-    if 2 * sum(length for length in rows if length > 2) > sum(rows):
-        return "WINDOWS-1251"
-    return "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", raw) else "LATIN1"
-
-
 def _line_of(raw: bytes, position: int) -> int:
     return raw.count(b"\n", 0, position) + 1
 
 
-def _conversion(path: Path, guess: str) -> str:
-    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}{_HINTS.get(guess, '.')}"
+def _conversion(path: Path, raw: bytes) -> str:
+    guess = guess_encoding(raw)
+    return f"with `iconv -f {guess} -t UTF-8 {path.name} > utf8{path.suffix}` if it is {guess}{HINTS.get(guess, '.')}"
 
 
 def _warn_of_mojibake(path: Path, lines: list[str]) -> list[str]:

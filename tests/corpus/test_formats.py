@@ -134,6 +134,33 @@ def test_the_encoding_that_is_proposed_gives_the_text(write, name, content, enco
     assert ("Ukrainian" in str(caught.value)) == (encoding == "windows-1251")
 
 
+EAST_ASIA = {
+    "cp932": "のぞみ7号は①番線から東京駅を発車します。\n",
+    "euc-jp": "JR東日本は上野駅と大宮駅の間で運転を見合わせています。\n",
+    "iso-2022-jp": "本日、のぞみ7号は満席です。\n",
+    "utf-16le": "エレベーターは故障中です。\n東京駅\n",
+    "utf-16be": "エレベーターは故障中です。\n東京駅\n",
+    "gb18030": "由于大雪，和谐号G101次列车晚点。请在站台等候，我们的列车会在南京南站停车三分钟。\n",
+    "big5": "由於大雪，自強號列車誤點。請在月台等候，我們的列車會在台中站停車三分鐘。\n",
+    "euc-kr": "서울역에서 출발하는 열차는 폭설로 인해 지연되고 있습니다.\n",
+}
+
+
+@pytest.mark.parametrize("encoding", EAST_ASIA)
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv"])
+def test_an_encoding_of_east_asia_is_proposed(write, name, encoding):
+    raw = EAST_ASIA[encoding].encode(encoding)
+    with pytest.raises(ProKDError, match=r"a\.\w+:1: .*Convert the file") as caught:
+        read_file(write(name, raw))
+    (proposed,) = re.findall(r"`iconv -f (\S+)", str(caught.value))
+    assert raw.decode(proposed) == EAST_ASIA[encoding] and proposed.lower() == encoding
+
+
+def test_a_file_that_was_cut_within_a_letter_still_tells_its_encoding(write):
+    with pytest.raises(ProKDError, match=r"iconv -f CP932 .* if it is CP932 \(Shift-JIS\)\."):
+        read_file(write("a.txt", EAST_ASIA["cp932"].strip().encode("cp932")[:-1]))
+
+
 def test_utf16_is_recognised(write):
     with pytest.raises(ProKDError, match=r"a\.tsv:1: byte 0 .*iconv -f UTF-16"):
         read_file(write("a.tsv", "Anna\tO\n".encode("utf-16")))
