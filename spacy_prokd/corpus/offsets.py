@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from unicodedata import east_asian_width
 
 from spacy.tokens import Doc
 
@@ -18,6 +19,10 @@ _SHIFTS = {
 _UNITS: Mapping[str, Callable[[str], int]] = {
     "bytes of UTF-8, not characters: convert each, in Python with `len(text.encode()[:offset].decode())`": (
         lambda letter: len(letter.encode())
+    ),
+    "two for each full-width letter, as bytes of Shift-JIS do, not characters: convert each, in Python with "
+    '`len(text.encode("cp932", "replace")[:offset].decode("cp932"))`': lambda letter: (
+        1 + (east_asian_width(letter) in "WF")
     ),
     "UTF-16 code units, as JavaScript does, not characters: convert each, in Python with "
     '`len(text.encode("utf-16-le")[:2 * offset].decode("utf-16-le"))`': lambda letter: 1 + (letter > "\uffff"),

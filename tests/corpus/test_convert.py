@@ -311,6 +311,10 @@ BYTES = (
     "most of its spans that do not fit count bytes of UTF-8, not characters: convert each, in Python with "
     "`len(text.encode()[:offset].decode())`."
 )
+SHIFT_JIS = (
+    "most of its spans that do not fit count two for each full-width letter, as bytes of Shift-JIS do, not "
+    'characters: convert each, in Python with `len(text.encode("cp932", "replace")[:offset].decode("cp932"))`.'
+)
 CODE_UNITS = (
     "most of its spans that do not fit count UTF-16 code units, as JavaScript does, not characters: convert each, in "
     'Python with `len(text.encode("utf-16-le")[:2 * offset].decode("utf-16-le"))`.'
@@ -322,6 +326,7 @@ CODE_UNITS = (
     [
         (["Лесь из Киева", "Олена из Рима", "Otto из Рима"], "utf-8", BYTES),
         (["Zoé près d’Arles", "Anna in Ulm", "Émile Zola à Évry"], "utf-8", BYTES),
+        (["田中 は 京都", "林さん と ﾅﾗ 大阪", "佐々木 の JR 奈良"], "cp932", SHIFT_JIS),
         (["😀 Anna in Bonn", "Otto in Ulm", "𝔄nna 😀 Ulm"], "utf-16-le", CODE_UNITS),
     ],
 )
