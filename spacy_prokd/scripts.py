@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
+LONGEST_WORD = 6  # letters, as a mean: Thai has 4 or 5. Its phrases, between which it has spaces, are longer.
 _LETTERS = (
     "々〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
     "\u3041-\u30fa\u30fc-\u30ff\uff66-\uff9f"
@@ -19,7 +20,9 @@ _PUNCTUATION = (
     "\u3001-\u3004\u3008-\u3020\u3030\u3036\u3037\u303d-\u303f\u30fb"
     "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 )
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff6f\uff71-\uff9d]")  # no dots or strokes: Chinese has some
 _SPACELESS = re.compile(f"[{_LETTERS}]")
+_SPACED = re.compile(f"(?<=[{_LETTERS}]) (?=[{_LETTERS}])")
 _ALONE = re.compile(f"[{_LETTERS}{_PUNCTUATION}]")
 
 
@@ -51,6 +54,17 @@ def is_spaceless(character: str) -> bool:
 def is_letter(word: str) -> bool:
     """Whether a word is one letter of such a script, with the marks above and below it."""
     return is_spaceless(word[:1]) and all(map(_is_mark, word[1:]))
+
+
+def has_kana(text: str) -> bool:
+    """Whether a text has letters that Japanese alone has; next to every sentence of it has some."""
+    return _KANA.search(text) is not None
+
+
+def is_spaced(text: str) -> bool:
+    """Whether spaces stand between words of scripts that are written without, as segmenters leave them."""
+    n_letters, n_spaced = len(_SPACELESS.findall(text)), len(_SPACED.findall(text))
+    return n_spaced > n_letters / LONGEST_WORD
 
 
 def has_cuts(text: str) -> bool:

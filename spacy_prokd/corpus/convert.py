@@ -220,7 +220,7 @@ def _read_language(
         report.warnings += maker.warn_of_repeated()
         report.median_words, report.longest = texts.median_length, max(texts.lengths)
         report.repeated = texts.repeated
-        report.warnings += texts.warn_of_scripts(lang)
+        report.warnings += texts.warn_of_scripts(lang) + texts.warn_of_kana(lang) + texts.warn_of_spaces()
         if drop_annotation and report.docs < FEW_TEXTS:
             report.warnings.append(f"has only {counted(report.docs, 'text')}: a few thousand are worth having.")
         if split in ("dev", "test"):

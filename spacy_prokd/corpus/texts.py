@@ -10,9 +10,11 @@ from hashlib import blake2b
 from spacy.tokens import Doc
 from spacy.util import get_lang_class
 
-from ..scripts import main_script
+from ..scripts import has_kana, is_spaced, main_script
 
 SCRIPTS_TOLD = 0.01  # share of texts above which another script is worth a warning
+SPACED_TOLD = 0.1  # share of texts above which spaces between words are
+KANA_EXPECTED = 0.2  # share of texts: more of Japanese have some (names alone often have none), and less of Chinese
 OVERLAP_TOLD = 0.01  # share of texts above which finding them elsewhere is
 
 
@@ -30,6 +32,8 @@ class Texts:
         self._keys: list[bytes] = []
         self._scripts: Counter[str] = Counter()
         self._first_lines: dict[str, int] = {}
+        self._n_kana = 0
+        self._spaced_lines: list[int] = []
 
     def add(self, doc: Doc, line: int) -> None:
         """Add one text, which stands on a line."""
@@ -40,6 +44,9 @@ class Texts:
         if script:  # numbers alone have none
             self._scripts[script] += 1
             self._first_lines.setdefault(script, line)
+        self._n_kana += has_kana(words)
+        if not doc.has_unknown_spaces and is_spaced(doc.text):
+            self._spaced_lines.append(line)
 
     @property
     def median_length(self) -> int:
@@ -77,6 +84,35 @@ class Texts:
             f"{self.file}:{self._first_lines[script]}). If that is another language, take them out."
             for script, n_others in others
             if n_others > SCRIPTS_TOLD * n_texts
+        ]
+
+    def warn_of_kana(self, lang: str) -> list[str]:
+        """Tell of Japanese without a letter that Chinese has not, and of Chinese with many: their script is one.
+
+        lang (str): Code of the language.
+        """
+        n_texts, code = len(self.lengths), lang.partition("-")[0]
+        if not self._scripts or self._scripts.most_common(1)[0][0] != "CJK":  # `warn_of_scripts` tells of another
+            return []
+        if code == "ja" and self._n_kana < KANA_EXPECTED * n_texts:
+            problem = f"only {self._n_kana:,} of {n_texts:,} texts have Kana, as next to every Japanese sentence has"
+            meant = "zh"
+        elif code == "zh" and self._n_kana > KANA_EXPECTED * n_texts:
+            problem = f"{self._n_kana:,} of {n_texts:,} texts have Kana, which Chinese has not"
+            meant = "ja"
+        else:
+            return []
+        return [f"{problem}: check that this is the right file. If its language is '{meant}', give that code."]
+
+    def warn_of_spaces(self) -> list[str]:
+        """Tell of texts that were cut into words with spaces where their script has none."""
+        n_spaced, n_texts = len(self._spaced_lines), len(self.lengths)
+        if n_spaced <= SPACED_TOLD * n_texts:
+            return []
+        return [
+            f"{n_spaced:,} of {n_texts:,} texts have spaces between words, where this script is written without (first "
+            f"{self.file}:{self._spaced_lines[0]}). A pipeline reads text as people write it: give these as they were "
+            f"before they were cut."
         ]
 
     def warn_of_overlap(self, *others: Texts) -> list[str]:

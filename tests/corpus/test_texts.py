@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import spacy
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from spacy_prokd.corpus.texts import Texts, script_of_language
 from spacy_prokd.scripts import main_script
@@ -77,6 +79,65 @@ def test_a_file_in_the_script_of_another_language_is_told(lang, text, scripts):
 )
 def test_a_script_that_is_a_languages_own_or_unknown_is_no_warning(lang, text):
     assert gather("x/train.txt", text).warn_of_scripts(lang) == []
+
+
+JAPANESE, CHINESE = "東京駅に着いた。", "列车从北京南站出发。"
+
+
+@pytest.mark.parametrize(
+    ("lang", "texts", "said"),
+    [
+        ("ja", [CHINESE] * 9 + [JAPANESE], ("only 1 of 10 texts have Kana", "'zh'")),
+        ("ja-JP", [CHINESE], ("only 0 of 1 texts have Kana", "'zh'")),
+        ("zh", [JAPANESE] * 3 + [CHINESE], ("3 of 4 texts have Kana, which Chinese has not", "'ja'")),
+        ("zh-Hans", [JAPANESE], ("1 of 1 texts have Kana", "'ja'")),
+    ],
+)
+def test_japanese_and_chinese_are_told_apart(lang, texts, said):
+    (warning,) = gather("x/train.txt", *texts).warn_of_kana(lang)
+    problem, meant = said
+    assert warning.startswith(problem) and f"If its language is {meant}" in warning
+
+
+@pytest.mark.parametrize(
+    ("lang", "texts"),
+    [
+        ("ja", [JAPANESE, "東京都", "京都府"]),  # names alone
+        ("ja", ["She lives there ."]),  # of which `warn_of_scripts` tells
+        ("zh", [CHINESE] * 9 + [JAPANESE]),
+        ("zh", ["阿尔弗雷德・诺贝尔ー"]),  # marks of Japanese, no letters
+        ("ko", [JAPANESE]),
+        ("nl", ["Zij woont daar ."]),
+        ("ja", ["1990"]),
+    ],
+)
+def test_what_may_be_japanese_or_chinese_is_no_warning(lang, texts):
+    assert gather("x/train.txt", *texts).warn_of_kana(lang) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["東京 駅 に 着い た 。", "列车 从 北京南站 出发 。", "แมว กิน ปลา", "JR 東日本 は 運休"]
+)
+def test_text_that_was_cut_into_words_is_told(text):
+    (warning,) = gather("x/train.txt", JAPANESE, text).warn_of_spaces()
+    assert warning.startswith("1 of 2 texts have spaces between words") and "(first x/train.txt:2)" in warning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(JAPANESE, "She lives there .", "1990 / 91 !", "가 나 다", "ＪＲ　東日本"),
+        *("東京駅に着いた。 京都駅に着いた。", "สวัสดีครับผมชื่อสมชาย อยู่กรุงเทพมหานคร"),
+    ],
+)
+def test_spaces_that_people_write_are_no_warning(text):
+    assert gather("x/train.txt", text).warn_of_spaces() == []
+
+
+def test_columns_say_nothing_of_spaces():
+    found = Texts("x/train.tsv")
+    found.add(Doc(Vocab(), words=["東京", "駅", "に"]), 1)
+    assert found.warn_of_spaces() == []
 
 
 def test_texts_that_are_there_again_are_counted():
