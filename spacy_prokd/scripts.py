@@ -20,10 +20,13 @@ _PUNCTUATION = (
     "\u3001-\u3004\u3008-\u3020\u3030\u3036\u3037\u303d-\u303f\u30fb"
     "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 )
+# bullets, arrows, numbers in circles, notes and the like, which other scripts part from words by spaces
+_SIGNS = "\u00d7\u2015\u2022\u2025\u203b\u2190-\u21ff\u226a\u226b\u2460-\u27bf"
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff6f\uff71-\uff9d]")  # no dots or strokes: Chinese has some
 _SPACELESS = re.compile(f"[{_LETTERS}]")
 _SPACED = re.compile(f"(?<=[{_LETTERS}]) (?=[{_LETTERS}])")
-_ALONE = re.compile(f"[{_LETTERS}{_PUNCTUATION}]")
+_OWN = re.compile(f"[{_LETTERS}{_PUNCTUATION}]")
+_ALONE = re.compile(f"[{_LETTERS}{_PUNCTUATION}{_SIGNS}]")
 
 
 @lru_cache(maxsize=10_000)
@@ -68,12 +71,12 @@ def is_spaced(text: str) -> bool:
 
 
 def has_cuts(text: str) -> bool:
-    """Whether `cut_characters` would find anything to cut."""
-    return _ALONE.search(text) is not None
+    """Whether a text has letters or punctuation of such scripts, so that `cut_characters` is for it."""
+    return _OWN.search(text) is not None
 
 
 def cut_characters(text: str) -> Iterator[str]:
-    """Cut a text into letters of such scripts, each with its marks, their punctuation, and all else, as it is."""
+    """Cut a text into letters of such scripts, each with its marks, punctuation, signs, and all else, as it is."""
     start, alone = 0, False
     for i, character in enumerate(text):
         if alone and _is_mark(character):

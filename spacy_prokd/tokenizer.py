@@ -2,8 +2,8 @@
 
 spaCy's rules for `xx` cut at spaces and punctuation, so that a Chinese sentence is one word, and no entity in it can be
 found. Letters of scripts without spaces are words of their own here, as in most corpora of these languages, and so is
-their punctuation, also between Latin words ("Google、Meta"); the rest of a text is cut by spaCy's rules. Which letters
-belong together is the encoder's business, see `units`.
+their punctuation, also between Latin words ("Google、Meta"), and signs beside them ("※JR"); the rest of a text is cut
+by spaCy's rules. Which letters belong together is the encoder's business, see `units`.
 """
 
 from __future__ import annotations

@@ -64,6 +64,24 @@ def test_their_punctuation_is_a_word_wherever_it_stands(text, words):
     assert NLP(text).text == text
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("※JR東日本", ["※", "JR", "東", "日", "本"]),
+        ("①Suica→PASMO≪新≫", ["①", "Suica", "→", "PASMO", "≪", "新", "≫"]),
+        ("•JR×SL―京都", ["•", "JR", "×", "SL", "―", "京", "都"]),
+        ("■JR‥❤JR、", ["■", "JR", "‥", "❤", "JR", "、"]),
+    ],
+)
+def test_signs_are_words_beside_such_letters(text, words):
+    """As people write them there: without spaces, also before a name in Latin letters."""
+    assert words_of(text) == words
+
+
+def test_signs_are_spacys_where_there_are_no_such_letters():
+    assert words_of("※A→B 3×4 ①a") == words_of("※A→B 3×4 ①a", SPACYS_OWN) == ["※A→B", "3×4", "①a"]
+
+
 def test_full_width_digits_and_letters_are_words_as_those_of_ascii_are():
     assert words_of("第１２号 Ａｐｐｌｅ") == ["第", "１２", "号", "Ａｐｐｌｅ"]
 
