@@ -16,6 +16,8 @@ from ..network.losses import Reduction, class_alignment, consistency, cross_entr
 from ..network.prototypes import ClassSums, class_sums, sharpen, straight_through
 from .base import Batch, Pass, Progress, check_settings
 
+Gradient = Literal["straight_through", "source", "gamma"]
+
 
 @spacy.registry.misc("spacy-prokd.Teacher.v1")
 def make_teacher(
@@ -25,7 +27,7 @@ def make_teacher(
     sharpness: float = 1.0,
     reduction: Literal["mean", "paper"] = "mean",
     positive_in_denominator: bool = True,
-    gradient: Literal["straight_through", "gamma"] = "straight_through",
+    gradient: Gradient = "straight_through",
     consistency_weight: float = 0.0,
 ) -> Teacher:
     """The teacher's objective (Eq. 7): cross entropy on source words plus alignment of class prototypes.
@@ -36,7 +38,9 @@ def make_teacher(
     sharpness (float): Power of the weights p of Eq. 4; 1 as printed.
     reduction (str): "mean" over classes, or "paper": the log of the sum as printed.
     positive_in_denominator (bool): Of Eq. 6, as in SimCLR; false as printed.
-    gradient (str): "straight_through" the moving average, or through "gamma" as printed.
+    gradient (str): "straight_through" the moving average; "source", the same, of the source's prototypes alone, whose
+        words have gold tags: what the teacher takes for an entity by mistake is not pulled to where entities are; or
+        through "gamma" as printed.
     consistency_weight (float): Of R-Drop, for which each batch is read twice; the paper has none.
     RAISES (ProKDError): If a number is out of its range.
     """
@@ -59,7 +63,7 @@ class Teacher:
     sharpness: float
     reduction: Reduction
     positive_in_denominator: bool
-    gradient: Literal["straight_through", "gamma"]
+    gradient: Gradient
     consistency_weight: float
     _epoch_sums: ClassSums | None = field(default=None, init=False)
     _batches_without_target: int = field(default=0, init=False)
@@ -113,7 +117,7 @@ class Teacher:
         both = (source.mass >= 0.5) & (target.mass >= 0.5)  # half a word: less has no direction worth following
         scale = self.gamma if self.gradient == "gamma" else 1.0
         z_s = straight_through(head.source, source, scale)[both]
-        z_t = straight_through(head.target, target, scale)[both]
+        z_t = straight_through(head.target, target, 0.0 if self.gradient == "source" else scale)[both]
         return class_alignment(
             z_s,
             z_t,

@@ -94,6 +94,18 @@ class TestTeacher:
             gradients.append(gradient_of(losses["loss"], output).vectors)
         assert_close(gradients[1], 0.01 * gradients[0])
 
+    def test_the_sources_prototypes_alone_can_be_pulled(self, head):
+        gradients = []
+        for gradient in ("straight_through", "source"):
+            output = make_output(12)
+            teacher = make_teacher(alignment_weight=1.0, gradient=gradient)
+            losses = teacher.losses(TagHead(WIDTH, CLASSES, 0.0), output, Batch(CLASSES_OF_WORDS, None), LATER)
+            gradients.append(gradient_of(losses["loss"], output).vectors)
+        both, source = gradients
+        assert_close(source[:6], both[:6])
+        assert both[6:].any()
+        assert not source[6:].any()
+
     def test_sharper_weights_change_the_target_prototypes(self, head):
         output = make_output(12)
         make_teacher(alignment_weight=1.0, sharpness=50.0).losses(head, output, Batch(CLASSES_OF_WORDS, None), LATER)
