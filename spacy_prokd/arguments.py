@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import ProKDError
+
+_PLAIN_LABEL = re.compile(r"[^\W\d][\w-]*")
 
 
 def parse_label_map(text: str) -> dict[str, str | None] | None:
@@ -20,6 +25,26 @@ def parse_label_map(text: str) -> dict[str, str | None] | None:
     if not isinstance(label_map, dict):
         raise ProKDError(f"The label map is not a mapping: {text}. Write it like '{{LOCATION: LOC, MISC: null}}'.")
     return label_map
+
+
+def write_label_map(label_map: Mapping[str, str | None]) -> str:
+    """Write a label map so that `parse_label_map` reads it, wherever a variable of project.yml takes it on the way.
+
+    spaCy puts variables into JSON as they are, and the script has single quotes around this one. So what is no plain
+    word is in JSON's quotes, which are escaped once more, and neither an apostrophe nor a dollar sign is left.
+    """
+    entries = (f"{_write_label(label)}: {_write_label(mapped)}" for label, mapped in label_map.items())
+    return json.dumps(f"{{{', '.join(entries)}}}", ensure_ascii=False)[1:-1]
+
+
+def _write_label(label: str | None) -> str:
+    import srsly
+
+    if label is None:
+        return "null"
+    if _PLAIN_LABEL.fullmatch(label) and srsly.yaml_loads(label) == label:  # and not "true"
+        return label
+    return json.dumps(label, ensure_ascii=False).replace("'", r"\u0027").replace("$", r"\u0024")
 
 
 def use_gpu(gpu_id: int) -> None:

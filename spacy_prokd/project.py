@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -9,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import srsly
-
+from .arguments import write_label_map
 from .corpus.convert import FEW_SHOT, SPLITS, check_files, check_languages
 from .corpus.docs import LabelMap
 from .corpus.formats import check_format
@@ -157,12 +157,12 @@ def _write_workflow(project: Path, source_lang: str, target_lang: str, pipeline_
         "source_lang": source_lang,
         "target_lang": target_lang,
         "pipeline_lang": pipeline_lang,
-        "corpus_labels": srsly.json_dumps(dict(label_map)) if label_map else "",
+        "corpus_labels": write_label_map(label_map) if label_map else "",
         **name_package(target_lang),
     }
     workflow = (template / "project.yml").read_text(encoding="utf8")
     for name, value in settings.items():
-        line = f"  {name}: {srsly.json_dumps(value)}"
+        line = f"  {name}: {json.dumps(value, ensure_ascii=False)}"
         workflow, n = re.subn(rf"(?m)^  {name}: .*?(?=  #|$)", line.replace("\\", r"\\"), workflow)
         if n != 1:
             raise ValueError(f"project.yml has {n} lines for the variable '{name}'")

@@ -261,7 +261,7 @@ def test_init_shows_what_it_found_and_the_next_command(run, raw, tmp_path):
     assert code == 0 and "PER" in out and "ORG" not in out
     assert out.splitlines()[-2:] == [f"  cd {tmp_path / 'project'}", "  python -m spacy project run all"]
     workflow = (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
-    assert 'corpus_labels: "{\\"ORG\\":null}"' in workflow and 'pipeline_lang: "de"' in workflow
+    assert 'corpus_labels: "{ORG: null}"' in workflow and 'pipeline_lang: "de"' in workflow
 
 
 def test_init_for_several_targets_names_the_command_for_all(run, raw, tmp_path):

@@ -9,8 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from weasel.util import load_project_config
+from weasel.util import load_project_config, split_command
 
+from spacy_prokd.arguments import parse_label_map
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.project import Files, find_template, make_project, pair_targets
 
@@ -56,7 +57,7 @@ def test_a_project_has_all_that_it_needs(files, tmp_path):
 
 def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
     files[1] = files[1]._replace(lang="zh-Hans")
-    make(tmp_path / "project", files, label_map={"PER": "PERSON", "X'\\": None})
+    make(tmp_path / "project", files, label_map={"PER": "PERSON", "X": None})
     made, ours = (
         load_project_config(tmp_path / "project", interpolate=False),
         load_project_config(ROOT, interpolate=False),
@@ -64,9 +65,34 @@ def test_the_workflow_is_the_projects_own_with_other_variables(files, tmp_path):
     changed = {name for name in ours["vars"] if made["vars"][name] != ours["vars"][name]}
     assert changed == {"corpus_dir", "target_lang", "corpus_labels", "package_name"}
     assert made["vars"]["package_name"] == "prokd_zh_hans"
-    assert json.loads(made["vars"]["corpus_labels"]) == {"PER": "PERSON", "X'\\": None}
+    assert made["vars"]["corpus_labels"] == "{PER: PERSON, X: null}"
     assert made["commands"] == ours["commands"]
     assert '  corpus_dir: "data"  # a folder with' in (tmp_path / "project" / "project.yml").read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "X",
+        "art-music",
+        "1",
+        "true",
+        "null",
+        "Person's",
+        'say "x"',
+        "back\\slash",
+        "$x",
+        "${vars.seed}",
+        "a: b, {c}",
+        "größe 😀",
+    ],
+)
+def test_the_workflow_gets_the_label_map_that_init_was_given(files, tmp_path, label):
+    label_map = {"PER": label, label: None, "MISC": None}
+    make(tmp_path / "project", files, label_map=label_map)
+    made = {command["name"]: command for command in load_project_config(tmp_path / "project")["commands"]}
+    *_others, option, text = split_command(made["convert"]["script"][0])
+    assert option == "--labels" and parse_label_map(text) == label_map
 
 
 def test_the_rules_of_a_language_cut_its_text_here_and_in_the_workflow(files, tmp_path):

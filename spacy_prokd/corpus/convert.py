@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import DocBin
@@ -246,8 +246,13 @@ def _read_language(
     return language
 
 
-def _check_label_map(label_map: Mapping[str, str | None]) -> LabelMap:
+def _check_label_map(label_map: Mapping[Any, Any]) -> LabelMap:
     for label, mapped in label_map.items():
+        if not isinstance(label, str):
+            raise ProKDError(
+                f"The label map names {label!r}, which YAML reads as no text but as {type(label).__name__}. "
+                "Put the label in quotes, as in '{\"1\": LOC}'."
+            )
         if mapped is not None and (not isinstance(mapped, str) or mapped in ("", "O")):
             raise ProKDError(f"The label map sends {label!r} to {mapped!r}. Give a label, or null to drop it.")
     return label_map

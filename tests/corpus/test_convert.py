@@ -476,6 +476,12 @@ def test_bad_label_map(corpus, tmp_path, mapped):
         convert_corpus(corpus, "en", "de", tmp_path / "out", label_map={"LOC": mapped})
 
 
+@pytest.mark.parametrize(("label", "kind"), [(1, "int"), (True, "bool"), (None, "NoneType")])
+def test_a_label_that_yaml_reads_as_no_text_is_an_error(corpus, tmp_path, label, kind):
+    with pytest.raises(ProKDError, match=f"names {label}, which YAML reads as no text but as {kind}. Put .* in quotes"):
+        convert_corpus(corpus, "en", "de", tmp_path / "out", label_map={label: "LOC"})
+
+
 def test_labels_that_the_training_data_lacks_are_warned_about(corpus, tmp_path):
     (corpus / "de/dev.tsv").write_text("Otto\tB-PERSON\nBonn\tB-LOC\n", encoding="utf8")
     (corpus / "en/dev.tsv").write_text("Otto\tB-MISC\n", encoding="utf8")
