@@ -95,6 +95,15 @@ def test_the_workflow_gets_the_label_map_that_init_was_given(files, tmp_path, la
     assert option == "--labels" and parse_label_map(text) == label_map
 
 
+def test_a_path_with_spaces_is_one_argument_of_the_workflows_commands():
+    paths = {"vars.corpus_dir": "my corpus", "vars.encoder": "/my encoders/tiny"}
+    scripts = [line for command in load_project_config(ROOT, overrides=paths)["commands"] for line in command["script"]]
+    for path in paths.values():
+        assert any(path in line for line in scripts)
+        for line in scripts:
+            assert line.count(path) == sum(path in argument for argument in split_command(line)), line
+
+
 def test_the_rules_of_a_language_cut_its_text_here_and_in_the_workflow(files, tmp_path):
     files[1].train.write_text("Dat is b.v. zo.\n", encoding="utf8")
     words = {}
