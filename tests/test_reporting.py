@@ -12,6 +12,7 @@ from spacy.vocab import Vocab
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.mistakes import keep_gold
 from spacy_prokd.reporting import write_report
+from spacy_prokd.reporting.charts import Series, line_chart
 from spacy_prokd.reporting.sentences import MOST_TEXTS
 from spacy_prokd.reporting.words import SIDE, Group, place_names
 
@@ -409,6 +410,12 @@ def test_pseudo_labels_are_drawn_over_epochs(run):
     assert all({"2", "3", "epoch"} <= set(each) and "2.5" not in each for each in ticks)
     assert {"A&lt;b&gt;B", "PER"} <= set(ticks[-1]) and "A<b>B" not in page
     assert all(f"stroke: var(--type-{i})" in charts[-1] and f"--type-{i}: hsl(" in page for i in (0, 1))
+
+
+@pytest.mark.parametrize("label", ["_PER", "$x_$", "A$B$"])
+def test_a_legend_names_labels_as_they_are(label):
+    lines = [Series(label, [1, 2], [0.1, 0.2], "type-0"), Series("LOC", [1, 2], [0.2, 0.3], "type-1")]
+    assert f">{label}</text>" in line_chart("Words", lines)
 
 
 def test_charts_are_named_follow_the_theme_and_share_no_ids(run):

@@ -20,6 +20,7 @@ _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 8.5,
+    "text.parse_math": False,  # a label may have dollar signs
     "text.color": _INK,
     "axes.edgecolor": _GRID,
     "axes.labelcolor": _INK,
@@ -61,7 +62,7 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "step", diag
         for line, colour in zip(series, colours):
             y = [float("nan") if value is None else value for value in line.y]
             dashes = _DASHES[int(line.look.rpartition("-")[2]) % len(_DASHES)]
-            axes.plot(line.x, y, label=line.name, color=colour, linestyle=dashes, marker="o", markersize=2.5)
+            axes.plot(line.x, y, color=colour, linestyle=dashes, marker="o", markersize=2.5)
         if diagonal:
             axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
         axes.set_xlabel(x_label)
@@ -71,7 +72,15 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "step", diag
         axes.grid(axis="y")
         axes.tick_params(length=0)
         if len(series) > 1:
-            figure.legend(loc="outside upper left", ncols=min(len(series), _NAMES_A_ROW), frameon=False)
+            # given here and not to the lines: a legend leaves out a line that calls itself "_X"
+            names = [line.name for line in series]
+            figure.legend(
+                axes.lines[: len(names)],
+                names,
+                loc="outside upper left",
+                ncols=min(len(series), _NAMES_A_ROW),
+                frameon=False,
+            )
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     variables = {_INK: "ink", _GRID: "line", **dict(zip(colours, (line.look for line in series)))}
