@@ -34,9 +34,8 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
-        for path in new.rglob("*"):  # safetensors writes files that only their owner may read
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        new.chmod(0o755)
+        for path in [new, *new.rglob("*")]:  # safetensors writes files that only their owner may read
+            _let_read(path)
         if destination.exists():  # not deleted before the new one is there: that takes time, and may fail half-way
             os.replace(destination, old)
         os.replace(new, destination)
@@ -60,10 +59,17 @@ def atomic_file(destination: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # not earlier: who writes may have put a new file in its place
+        _let_read(temporary)  # not earlier: who writes may have put a new file in its place
         os.replace(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _let_read(path: Path) -> None:
+    """Let those read a file or folder whom the umask lets: a temporary one is its owner's alone."""
+    mask = os.umask(0o077)  # the only way to read it
+    os.umask(mask)
+    path.chmod((0o755 if path.is_dir() else 0o644) & ~mask)
 
 
 def check_inside(folder: Path, paths: Iterable[Path]) -> None:

@@ -47,6 +47,23 @@ def test_a_folder_is_readable_by_all(tmp_path):
     assert modes == {"b": 0o755, "c": 0o644}
 
 
+@pytest.mark.parametrize(
+    ("mask", "of_file", "of_folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0o077, 0o600, 0o700)]
+)
+def test_nobody_may_read_more_than_the_umask_says(tmp_path, mask, of_file, of_folder):
+    before = os.umask(mask)
+    try:
+        with atomic_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new")
+        with atomic_folder(tmp_path / "a") as temporary:
+            (temporary / "b").touch()
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"a.txt": of_file, "a": of_folder, "b": of_file}
+
+
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as temporary:
