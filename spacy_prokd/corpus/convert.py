@@ -279,7 +279,7 @@ def _find_all(corpus_dir: Path, source_lang: str, target_lang: str) -> dict[str,
 
 
 def _find_files(corpus_dir: Path, lang: str, is_target: bool) -> dict[str, Path]:
-    if Path(lang).name != lang or lang == "..":
+    if not lang or Path(lang).name != lang or lang == "..":
         raise ProKDError(f"'{lang}' is no language. Name its folder in {corpus_dir} without a path, like 'en'.")
     folder = corpus_dir / lang
     if not folder.is_dir():

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -585,6 +586,12 @@ def test_missing_folders(corpus, tmp_path):
 def test_one_language_twice(corpus, tmp_path):
     with pytest.raises(ProKDError, match="both 'en'"):
         convert_corpus(corpus, "en", "en", tmp_path / "out")
+
+
+def test_a_language_without_a_name_is_not_the_corpus_folder_itself(corpus, tmp_path):
+    shutil.copy(corpus / "en/train.tsv", corpus / "train.tsv")
+    with pytest.raises(ProKDError, match=r"'' is no language"):
+        convert_corpus(corpus, "", "de", tmp_path / "out")
 
 
 @pytest.mark.parametrize("lang", ["../elsewhere", "de/", "..", "."])
