@@ -269,7 +269,7 @@ class ProKDNer(TrainablePipe):
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the pipe; the weights of torch modules are a file of their own, which loads without being copied."""
-        with weights_apart(self.model):
+        with weights_apart():
             super().to_disk(path, exclude=exclude)
         if "model" not in exclude:
             save_weights(self.model, Path(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .files import atomic_file
 from .network.compact import compact, restore
 
 WEIGHTS = "weights.safetensors"
+_WEIGHTS_APART = ContextVar("weights_apart", default=False)  # `to_bytes` leaves the weights to `save_weights`
 
 
 class TorchShim(Shim):
@@ -41,7 +43,6 @@ class TorchShim(Shim):
         self._parameters: list[nn.Parameter] = []  # of the module: to walk through it takes a GPU longer than a product
         self._is_finite: bool | None = None  # the gradients of this step; not looked at yet
         self._is_clipped = False  # they are, together with those of other modules
-        self.weights_apart = False  # `to_bytes` leaves the weights to `save_weights`
 
     @property
     def module(self) -> nn.Module | None:
@@ -175,7 +176,7 @@ class TorchShim(Shim):
         """Config and weights; the weights are safetensors, so loading them runs no code."""
         if self._model is None:
             return srsly.msgpack_dumps(None)
-        weights = None if self.weights_apart else safetensors.torch.save(self.weights())
+        weights = None if _WEIGHTS_APART.get() else safetensors.torch.save(self.weights())
         return srsly.msgpack_dumps({"config": self._model.config, "weights": weights})
 
     def from_bytes(self, data: bytes) -> TorchShim:
@@ -200,16 +201,13 @@ class _NoRandomValues(TorchFunctionMode):
 
 
 @contextmanager
-def weights_apart(model: Model) -> Iterator[None]:
-    """While this lasts, a model's bytes have all but the weights of its torch modules."""
-    shims = _torch_shims(model)
-    for shim in shims:
-        shim.weights_apart = True
+def weights_apart() -> Iterator[None]:
+    """While this lasts, the bytes of models have no weights of torch modules; those made in other threads have all."""
+    token = _WEIGHTS_APART.set(True)
     try:
         yield
     finally:
-        for shim in shims:
-            shim.weights_apart = False
+        _WEIGHTS_APART.reset(token)
 
 
 def save_weights(model: Model, folder: Path, *, small: bool = False) -> None:

@@ -48,7 +48,7 @@ def shrink(nlp: Language, saved: Path, texts: Path, vocabulary_size: int) -> dic
                 kept = choose_pieces(encoder.pieces.tokenizer, count_pieces(encoder, words), vocabulary_size)
                 node.shims[0].module = trim_vocabulary(encoder, kept)
                 sizes = {"all": encoder.pieces.tokenizer.get_vocab_size(), "kept": len(kept)}
-        with weights_apart(pipe.model):
+        with weights_apart():
             pipe.model.to_disk(saved / name / "model")
         save_weights(pipe.model, saved / name, small=True)
     return sizes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import safetensors.torch
@@ -244,10 +245,17 @@ def predictions(model: Model) -> list[torch.Tensor]:
 def pair(tmp_path):
     """A model, its bytes without weights, and the folder where these are."""
     model = make_pair()
-    with weights_apart(model):
+    with weights_apart():
         data = model.to_bytes()
     save_weights(model, tmp_path)
     return model, data, tmp_path
+
+
+def test_bytes_have_weights_while_another_thread_saves_them_apart(pair):
+    model, data, _folder = pair
+    with weights_apart(), ThreadPoolExecutor() as pool:
+        assert len(pool.submit(model.to_bytes).result()) > len(data) + 100
+        assert len(model.to_bytes()) == len(data)
 
 
 def test_weights_come_back_from_a_file_of_their_own(pair):
