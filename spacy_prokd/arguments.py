@@ -47,6 +47,12 @@ def _write_label(label: str | None) -> str:
     return json.dumps(label, ensure_ascii=False).replace("'", r"\u0027").replace("$", r"\u0024")
 
 
+def without_quotes(argument: str) -> str:
+    """An argument of a command in project.yml, whose single quotes Weasel leaves on where it runs on Windows."""
+    is_quoted = len(argument) > 1 and argument[0] == argument[-1] == "'"
+    return argument[1:-1] if is_quoted else argument
+
+
 def use_gpu(gpu_id: int) -> None:
     """Let spaCy compute on a GPU; on the CPU if the number is negative.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -9,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from . import __version__
-from .arguments import find_languages, parse_label_map, use_gpu
+from .arguments import find_languages, parse_label_map, use_gpu, without_quotes
 from .commands import Commands
 from .errors import ProKDError
 from .results import show, size_table, written
@@ -66,7 +68,7 @@ def main_options(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app([without_quotes(argument) for argument in sys.argv[1:]] if os.name == "nt" else None)
 
 
 @command(PROJECT, "init my-project --source my_en.jsonl --target my_nl.txt --target-lang nl")

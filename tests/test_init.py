@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from weasel.util import load_project_config, split_command
 
-from spacy_prokd.arguments import parse_label_map
+from spacy_prokd.arguments import parse_label_map, without_quotes
 from spacy_prokd.errors import ProKDError
 from spacy_prokd.project import Files, find_template, make_project, pair_targets
 
@@ -102,6 +103,13 @@ def test_a_path_with_spaces_is_one_argument_of_the_workflows_commands():
         assert any(path in line for line in scripts)
         for line in scripts:
             assert line.count(path) == sum(path in argument for argument in split_command(line)), line
+
+
+def test_the_workflows_commands_are_the_same_on_windows():
+    paths = {"vars.corpus_dir": "my corpus", "vars.corpus_labels": "{LOCATION: LOC, MISC: null}"}
+    scripts = [line for command in load_project_config(ROOT, overrides=paths)["commands"] for line in command["script"]]
+    for line in scripts:  # Weasel splits them so
+        assert [without_quotes(argument) for argument in shlex.split(line, posix=False)] == split_command(line)
 
 
 def test_the_rules_of_a_language_cut_its_text_here_and_in_the_workflow(files, tmp_path):
